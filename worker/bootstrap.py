@@ -28,6 +28,7 @@ from worker.ports import (
     UploadStore,
 )
 from worker.settings import OPENNSFW, DeletedOriginals, Settings
+from worker.subprocesses import sandbox
 
 if TYPE_CHECKING:
     from worker.adapters.aws.clients import AwsClients
@@ -135,6 +136,7 @@ class Application:
             limits=replace(
                 self._sandbox, cpu_seconds=SANDBOX_SECONDS, wall_seconds=SANDBOX_SECONDS
             ),
+            first=sandbox.run_first,
         )
         files = HotFiles(store=self.store, bucket=bucket, cache=self.cache)
         return Deliver(
@@ -211,10 +213,12 @@ class Application:
             video_bytes=settings.video_bytes,
         )
         erases = settings.deleted_originals is DeletedOriginals.ERASE
+        sandbox.decoders().start()
         return Ingest(
             store=self.store,
             catalog=self.catalog,
             policy=policy,
+            first=sandbox.run_first,
             erase=self.eraser().erase if erases else None,
             remember=RecipeStore(self.store, settings.delivery_bucket).keep,
             classifier=self.classifier,

@@ -349,3 +349,35 @@ def digests(pictures: dict[str, bytes], recipe: Recipe) -> dict[str, tuple[str, 
         except Rejected as rejection:
             made[name] = (rejection.code,)
     return made
+
+
+_broken = False
+
+
+def get_ready() -> None:
+    """Prepare a child that stays."""
+
+
+def process_id() -> int:
+    """Return the number of this process."""
+    return os.getpid()
+
+
+def break_this_process() -> None:
+    """Leave something behind that later calls in this process stumble over."""
+    global _broken  # noqa: PLW0603
+    _broken = True
+
+
+def works_in_a_whole_process() -> str:
+    """Fail where another call has left something behind."""
+    if _broken:
+        raise ValueError("broken")
+    return "whole"
+
+
+def warm_hold(fifo: str) -> None:
+    """Run :func:`hold` in a child that stays; called in a process that the test ends."""
+    sandbox._CHILD = "tests.unit.unjailed_child"
+    limits = sandbox.SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 28)
+    sandbox.Warm(("tests.unit.sandbox_targets", "get_ready")).run(hold, fifo, limits=limits)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import socket
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -12,10 +15,11 @@ import pytest
 
 from tests.unit import sandbox_targets as targets
 from tests.unit.specimens import SPECIMENS, specimen
+from worker.domain.errors import DamagedInput, EngineError, PoisonInput, Reason
 from worker.domain.image import Encoding, Format, Recipe, RenditionSpec
 from worker.subprocesses import sandbox
 from worker.subprocesses.jail import landlock_version
-from worker.subprocesses.sandbox import SandboxLimits, run
+from worker.subprocesses.sandbox import SandboxLimits, Warm, run
 
 ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
 
@@ -96,3 +100,85 @@ def test_work_goes_on_without_walls(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sandbox, "_CHILD", "tests.unit.unjailed_child")
     assert run(targets.add, 40, 2, limits=ROOMY) == 42
     assert run(targets.length_of, tmp_path / "secret", limits=ROOMY) == 4
+
+
+@pytest.fixture
+def warm() -> Iterator[Warm]:
+    """Children that stay, of the tests' own functions."""
+    children = Warm(("tests.unit.sandbox_targets", "get_ready"))
+    yield children
+    children.close()
+
+
+class TestChildrenThatStay:
+    """A child that serves one call after another."""
+
+    def test_one_child_serves_many_calls(self, warm: Warm) -> None:
+        """Calls, rejections between them too, are served by one process."""
+        first = warm.run(targets.process_id, limits=ROOMY)
+        with pytest.raises(DamagedInput, match="ends early"):
+            warm.run(targets.raise_damaged, limits=ROOMY)
+        assert warm.run(targets.length, b"\0" * 3_000_000, limits=ROOMY) == 3_000_000
+        assert warm.run(targets.process_id, limits=ROOMY) == first
+
+    @walled
+    def test_it_is_locked_in(self, warm: Warm, tmp_path: Path) -> None:
+        """It reaches nothing outside, as a fresh one does not."""
+        (tmp_path / "secret").write_bytes(b"unread")
+        said = warm.run(targets.tries, tmp_path, limits=ROOMY)
+        assert set(said.values()) <= {"EACCES", "EPERM"}
+
+    @pytest.mark.parametrize("function", [targets.segfault, targets.raise_value_error])
+    def test_an_odd_ending_is_judged_by_a_fresh_child(
+        self, warm: Warm, function: Callable[[], None]
+    ) -> None:
+        """A crash or a defect ends the child; a fresh one repeats the call and gives the error."""
+        first = warm.run(targets.process_id, limits=ROOMY)
+        with pytest.raises((PoisonInput, EngineError)):
+            warm.run(function, limits=ROOMY)
+        assert warm.run(targets.process_id, limits=ROOMY) != first
+
+    def test_what_one_picture_broke_is_not_the_next_ones_fault(self, warm: Warm) -> None:
+        """A call that fails in this child alone succeeds in the fresh one."""
+        warm.run(targets.break_this_process, limits=ROOMY)
+        assert warm.run(targets.works_in_a_whole_process, limits=ROOMY) == "whole"
+
+    def test_a_late_call_is_not_repeated(self, warm: Warm) -> None:
+        """A call that is late is ended, and the next one has another child."""
+        warm.run(targets.add, 1, 1, limits=ROOMY)
+        late = SandboxLimits(cpu_seconds=60, wall_seconds=0.3, memory_bytes=1 << 30)
+        with pytest.raises(PoisonInput) as caught:
+            warm.run(targets.wait_for_ever, limits=late)
+        assert caught.value.reason is Reason.TIMED_OUT
+        assert warm.run(targets.add, 1, 1, limits=ROOMY) == 2
+
+    @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux limits address space")
+    def test_memory_is_limited(self, warm: Warm) -> None:
+        """Memory beyond the limit is refused."""
+        with pytest.raises(PoisonInput) as caught:
+            warm.run(targets.allocate, 2_000_000_000, limits=ROOMY)
+        assert caught.value.reason is Reason.OUT_OF_MEMORY
+
+    def test_it_ends_with_its_parent(self, tmp_path: Path) -> None:
+        """A child that is in the middle of a call ends when the process that asked is killed."""
+        code = "from tests.unit.sandbox_targets import warm_hold as f; import sys; f(sys.argv[1])"
+        fifo = tmp_path / "alive"
+        os.mkfifo(fifo)
+        root = Path(__file__).parents[2]
+        with subprocess.Popen([sys.executable, "-c", code, str(fifo)], cwd=root) as parent:
+            with fifo.open("rb") as reader:
+                assert reader.read(1) == b"x"
+                parent.kill()
+                assert reader.read() == b""
+
+    def test_what_is_missing_is_logged_once(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Where the kernel refuses the walls a process says so, once, and work goes on."""
+        monkeypatch.setattr(sandbox, "_CHILD", "tests.unit.unjailed_child")
+        for _ in range(2):
+            warm = Warm(("tests.unit.sandbox_targets", "get_ready"))
+            assert warm.run(targets.add, 1, 1, limits=ROOMY) == 2
+            warm.close()
+        said = [one.message for one in caplog.records]
+        assert said == ["decoders are not locked in entirely: landlock: refused; seccomp: refused"]

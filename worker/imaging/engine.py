@@ -24,6 +24,7 @@ from worker.domain.image import (
 from worker.imaging import libjxl
 from worker.imaging.formats.sniff import sniff
 from worker.imaging.loaders import embedded_in
+from worker.imaging.malloc import keep_memory
 from worker.imaging.metadata import measure, read_credentials, read_tags, written_exif
 from worker.imaging.plan import AllowedFile, Plan, make_plan, plan_file
 from worker.imaging.probe import known, probe
@@ -62,6 +63,11 @@ def needs_sandbox(data: bytes) -> bool:
     programs too (trees, splines, repeated details).
     """
     return sniff(data) in (Format.SVG, Format.JXL)
+
+
+def get_ready() -> None:
+    """Prepare a process that does pictures one after the other: the import has loaded the rest."""
+    keep_memory()
 
 
 def process(
@@ -156,7 +162,7 @@ def make_file(
     return rendered.renditions[0]
 
 
-def repacked(data: bytes, jpeg: StoredRendition, *, effort: int) -> Rendition:
+def repacked(data: bytes, jpeg: StoredRendition, effort: int) -> Rendition:
     """A stored JPEG packed as JPEG XL without loss.
 
     Raises:

@@ -11,6 +11,7 @@ picture that ends processes ends one in ``CLAIM_SECONDS``.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -44,7 +45,7 @@ from worker.imaging.plan import AllowedFile, Step, make_plan, plan_file
 from worker.job_context import processors
 from worker.ports import Catalog, ObjectStore, StoredObject
 from worker.services.recipe_store import RecipeStore
-from worker.subprocesses.sandbox import SandboxLimits
+from worker.subprocesses.sandbox import Runner, SandboxLimits, here
 
 CLAIM_SECONDS = 30.0
 """How long one process may work on a file; the delivery function's own time limit."""
@@ -72,6 +73,7 @@ class FirstView:
     Args:
         heavy_bytes, heavy_pixels: larger originals are not read here, as ingest does not.
         limits: of the sandbox.
+        first: runs the engine at the first try of a file.
     """
 
     store: ObjectStore
@@ -81,6 +83,7 @@ class FirstView:
     heavy_bytes: int
     heavy_pixels: int
     limits: SandboxLimits
+    first: Runner = here
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _found: dict[tuple[str, int, PictureKey], AllowedFile | None] = field(
@@ -208,24 +211,23 @@ class FirstView:
     def _render(
         self, data: bytes, record: AssetRecord, file: AllowedFile, *, again: bool = False
     ) -> Rendition:
-        """The engine: in the sandbox if the bytes are of somebody else, and a try before this one
-        may have been ended by them."""
+        """The engine: in a fresh sandbox if the bytes are of somebody else, and a try before this
+        one may have been ended by them."""
         from worker.imaging import engine  # with its decoders: what is stored is given without
         from worker.subprocesses import sandbox
 
         tags = record.metadata.tags if record.metadata is not None else None
-        call = (data, file, tags, record.probe)
-        if file.source is None and (again or engine.needs_sandbox(data)):
-            made = sandbox.run(engine.make_file, *call, limits=self.limits)
-            # The child has decoded hostile bytes: its answer may be a lie.
-            if (made.name, made.format) != (file.spec.name, file.format):
-                raise EngineError("the sandboxed engine returned a file that was not asked for")
-            return made
+        alone = file.source is None and (again or engine.needs_sandbox(data))
+        run: Runner = sandbox.run if alone else self.first
         try:
-            with _RENDERING:
-                return engine.make_file(*call)
+            with contextlib.nullcontext() if alone else _RENDERING:
+                made = run(engine.make_file, data, file, tags, record.probe, limits=self.limits)
         except MemoryError:
             raise MemoryPressure(f"memory ran out while {file.name} was made") from None
+        # A child has decoded hostile bytes: its answer may be a lie.
+        if (made.name, made.format) != (file.spec.name, file.format):
+            raise EngineError("the sandboxed engine returned a file that was not asked for")
+        return made
 
     def _packed(self, record: AssetRecord, file: AllowedFile) -> Rendition | None:
         """The stored JPEG of the same rendition, packed as JPEG XL, if the recipe says so."""
@@ -236,13 +238,13 @@ class FirstView:
         )
         if encoding is None or not encoding.repack or jpeg is None or jpeg.gain_map:
             return None
-        from worker.imaging import engine
-
         try:
             data, _ = self.store.get(self.bucket, jpeg.key)
         except ObjectMissing:
             return None
-        return engine.repacked(data, jpeg, effort=encoding.effort)
+        from worker.imaging import engine
+
+        return self.first(engine.repacked, data, jpeg, encoding.effort, limits=self.limits)
 
     def _smaller(self, record: AssetRecord, file: AllowedFile, made: Rendition) -> Rendition:
         """The rule of the smallest saving: what is stored instead of a file that is no smaller than

@@ -48,11 +48,14 @@ from worker.domain.errors import (
     MemoryPressure,
     ObjectChanged,
     ObjectMissing,
+    PoisonInput,
     Problem,
+    Reason,
     RecipeError,
     Rejected,
     Superseded,
     Throttled,
+    TransientError,
 )
 from worker.domain.image import Limits, Probe, Recipe
 from worker.domain.keys import prefix_of
@@ -77,7 +80,7 @@ from worker.services.moderate import FirstLook, UploadedContent, moderated, put_
 from worker.services.moderate import copied as copied_verdict
 from worker.services.originals import quarantine, remove_original
 from worker.subprocesses import sandbox
-from worker.subprocesses.sandbox import SandboxLimits
+from worker.subprocesses.sandbox import Runner, SandboxLimits
 
 ORIGINAL_GONE = "original_gone"
 """Verdict of an asset whose original was deleted."""
@@ -243,6 +246,7 @@ class Ingest:
         catalog: Catalog,
         policy: Policy,
         process: Engine = engine.process,
+        first: Runner = sandbox.here,
         erase: Callable[[str], object] | None = None,
         remember: Callable[[Recipe], object] = lambda _: None,
         classifier: Moderator | None = None,
@@ -256,6 +260,7 @@ class Ingest:
             catalog: records of assets.
             policy: buckets, recipe, limits.
             process: the engine; importable by name, because the sandbox runs it elsewhere.
+            first: runs it at the first try of a picture.
             erase: removes an asset whose original was deleted; None keeps it, as ``deleted``.
             remember: told the recipe before its first record: it keeps it for later.
             classifier: looks at pictures whose recipe wants that; needed by such recipes only.
@@ -266,6 +271,7 @@ class Ingest:
         self._catalog = catalog
         self._policy = policy
         self._process = process
+        self._first = first
         self._erase = erase
         self._remember = remember
         self._now = now
@@ -386,8 +392,8 @@ class Ingest:
     def render(self, fetched: Fetched) -> Decision:
         """Decide, and make the renditions if it comes to that.
 
-        From the second receive on the engine runs in a sandboxed child, because the first time
-        may have been ended by what the upload contains.
+        From the second receive on the engine runs in a fresh sandboxed child, because the first
+        time may have been ended by what the upload contains.
 
         Raises:
             TransientError: a store does not answer, or memory ran out.
@@ -439,7 +445,8 @@ class Ingest:
         if rules is None:
             return made
         whole = (found.upright_width, found.upright_height)
-        look = cache(lambda: stills_of(processed.renditions, whole))
+        limits = self._policy.sandbox
+        look = cache(lambda: self._first(stills_of, processed.renditions, whole, limits=limits))
         content = UploadedContent(
             version=self._version(download),
             phash=processed.metadata.measures.phash,
@@ -447,24 +454,28 @@ class Ingest:
         )
         moderation = self._first_look.judge(rules, content, look)
         blurs = moderation.outcome is ModerationOutcome.BLUR
-        return replace(made, moderation=moderation, blurred=blurred(look()[0]) if blurs else b"")
+        shape = self._first(blurred, look()[0], limits=limits) if blurs else b""
+        return replace(made, moderation=moderation, blurred=shape)
 
     def _run(self, download: Download, found: Probe, sha256: str) -> ProcessedImage:
-        """The engine, in the sandbox where that is needed."""
+        """The engine, in a sandbox of its own where that is needed."""
         data, recipe = download.data, download.recipe
-        if download.receives > 1 or engine.needs_sandbox(data):
-            limits = self._policy.sandbox
-            made = sandbox.run(self._process, data, recipe, found, sha256, limits=limits)
-            # The child has decoded hostile bytes: its answer may be a lie, and names become keys.
-            promised = {spec.name for spec in recipe.renditions}
-            if not {one.name for one in made.renditions} <= promised:
-                raise EngineError("the sandboxed engine returned renditions nobody asked for")
-            return made
+        alone = download.receives > 1 or engine.needs_sandbox(data)
+        run: Runner = sandbox.run if alone else self._first
         try:
-            return self._process(data, recipe, found, sha256)
+            made = run(self._process, data, recipe, found, sha256, limits=self._policy.sandbox)
         except MemoryError:
             # The next receive runs in the sandbox, which tells a hungry picture from a full host.
             raise MemoryPressure("memory ran out while decoding") from None
+        except PoisonInput as error:
+            if not alone and error.reason is Reason.TIMED_OUT:
+                raise TransientError(f"the first try was too slow: {error.message}") from error
+            raise
+        # The child has decoded hostile bytes: its answer may be a lie, and names become keys.
+        promised = {spec.name for spec in recipe.renditions}
+        if not {one.name for one in made.renditions} <= promised:
+            raise EngineError("the sandboxed engine returned renditions nobody asked for")
+        return made
 
     # --- commit -----------------------------------------------------------------------------
 

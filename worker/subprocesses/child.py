@@ -223,6 +223,7 @@ class Child(Process):
         writes: Mapping[int, Serve] | None = None,
         *,
         pause: Callable[[], float] = lambda: 0.1,
+        keep: bool = False,
     ) -> Generator[None]:
         """Serve its pipes until it has ended and everything it wrote is read.
 
@@ -233,6 +234,7 @@ class Child(Process):
             reads: what reads each descriptor.
             writes: what writes each descriptor.
             pause: longest wait for a pipe in a round, seconds.
+            keep: leave a pipe open that there is no more to do with for now.
         """
         with selectors.DefaultSelector() as selector:
             for descriptor, serve in reads.items():
@@ -249,7 +251,8 @@ class Child(Process):
                 for key, _ in ready:
                     if not key.data(key.fd):
                         selector.unregister(key.fd)
-                        self._close(key.fd)
+                        if not keep:
+                            self._close(key.fd)
                 yield
                 if not gone and not selector.get_map():
                     time.sleep(0.01)  # it has closed all its pipes and lives on

@@ -44,7 +44,10 @@ own timer two seconds after the wall limit; all else is the same.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import fcntl
+import logging
 import os
 import pickle
 import shutil
@@ -52,11 +55,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import NoReturn, TypeVar, TypeVarTuple
+from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
 
 from worker.domain.errors import EngineError, PoisonInput, Reason, SafelightError, TransientError
 from worker.subprocesses import sandbox_wire as wire
@@ -66,6 +71,9 @@ from worker.subprocesses.sandbox_child import OUT_OF_MEMORY_EXIT, speaks_of_memo
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
+_log = logging.getLogger(__name__)
+_PIPE_BYTES = 1 << 20
+"""What a user may ask for without a privilege (/proc/sys/fs/pipe-max-size)."""
 _CHILD = "worker.subprocesses.sandbox_child"
 # No site packages but those named, no user site, nothing from the working folder.
 INTERPRETER = (sys.executable, "-S", "-s", "-P", "-X", "faulthandler")
@@ -144,6 +152,18 @@ def run(
     request = _request(function, args, limits)
     ending = _exchange(request, limits)
     del request
+    return _result(name, ending, limits)
+
+
+def here(
+    function: Callable[[*Arguments], Result], *args: *Arguments, limits: SandboxLimits
+) -> Result:
+    """Call ``function(*args)`` in this process: what has no sandbox to run it in."""
+    del limits
+    return function(*args)
+
+
+def _result(name: str, ending: Ending, limits: SandboxLimits) -> Any:
     if ending.reply is None:
         raise _without_answer(name, ending, limits)
     try:
@@ -153,8 +173,7 @@ def run(
             Reason.CRASHED, f"{name} gave an answer that is not one: {error}", ending
         ) from None
     if kind == "returned":
-        # The function's own annotation is what the type checker reads; see Returns above.
-        return value  # type: ignore[return-value]
+        return value  # the function's own annotation is what the type checker reads
     return _raise(name, kind, value, ending)
 
 
@@ -183,6 +202,158 @@ def _request(function: object, args: tuple[object, ...], limits: SandboxLimits) 
         return pickle.dumps((function, args, limits_of_call), protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise EngineError(f"this call cannot be sent to a child: {error}") from error
+
+
+# --- children that stay ------------------------------------------------------------------------
+
+_START_SECONDS = 60.0
+"""In which a child that stays must be ready."""
+
+
+class Runner(Protocol):
+    """Calls a function somewhere: :func:`run`, :func:`here` or :meth:`Warm.run`."""
+
+    def __call__(
+        self, function: Callable[[*Arguments], Result], *args: *Arguments, limits: SandboxLimits
+    ) -> Result:
+        """As :func:`run`."""
+
+
+class Warm:
+    """Sandboxed children that stay, for the first try of every picture.
+
+    Each has loaded its code and is locked in; a call costs a millisecond or two instead of a start
+    (``safelight bench jail``). Calls side by side get a child each. A child serves many pictures:
+    one that has taken it over could falsify the next ones of it. So an ending that is not a result
+    or a rejection ends the child, and the call is made again by :func:`run` in a fresh one, which
+    decides. It is safe to use from any thread.
+
+    Args:
+        prepare: module and name of a function that each child calls before it is locked in. By
+            name, because this process need not load what its children do.
+    """
+
+    def __init__(self, prepare: tuple[str, str]) -> None:
+        self._prepare = pickle.dumps(prepare, protocol=5)
+        self._idle: list[_WarmChild] = []
+        self._lock = threading.Lock()
+        atexit.register(self.close)
+
+    def start(self) -> None:
+        """Start a child now if there is none, and do not wait until it is ready."""
+        if not self._idle:
+            self._give_back(_WarmChild(self._prepare))
+
+    def run(
+        self, function: Callable[[*Arguments], Result], *args: *Arguments, limits: SandboxLimits
+    ) -> Result:
+        """As :func:`run`, and with its errors. A call that is late is not made again."""
+        name = getattr(function, "__qualname__", repr(function))
+        request = _request(function, args, limits)
+        child = self._take()
+        try:
+            ending = child.ask(request, limits)
+            kind, value = ("", None) if ending.reply is None else wire.decode(*ending.reply)
+        except wire.BadReply:
+            child.end()
+            return run(function, *args, limits=limits)
+        except BaseException:
+            child.end()
+            raise
+        if kind == "returned" or (kind == "raised" and isinstance(value, SafelightError)):
+            self._give_back(child)
+            if isinstance(value, SafelightError):
+                raise value
+            # As in run: the function's own annotation is what the type checker reads.
+            return value  # type: ignore[return-value]
+        child.end()
+        if ending.late:
+            raise _without_answer(name, ending, limits)
+        return run(function, *args, limits=limits)
+
+    def close(self) -> None:
+        """End the children that have nothing to do."""
+        while self._idle:
+            self._idle.pop().end()
+
+    def _take(self) -> _WarmChild:
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+        if child is not None and child.alive():
+            return child
+        return _WarmChild(self._prepare)
+
+    def _give_back(self, child: _WarmChild) -> None:
+        with self._lock:
+            self._idle.append(child)
+
+
+class _WarmChild:
+    """One child that stays, with its temporary folder."""
+
+    def __init__(self, prepare: bytes) -> None:
+        self._stack = contextlib.ExitStack()
+        self._prepare: bytes | None = prepare
+        folder = self._stack.enter_context(_temporary_folder())
+        try:
+            self._child, self._replies = _start(folder, "stay")
+        except BaseException:
+            self._stack.close()
+            raise
+        _write(self._stdin, memoryview(prepare))  # shorter than a pipe: it never blocks
+
+    @property
+    def _stdin(self) -> int:
+        assert self._child.stdin is not None
+        return self._child.stdin
+
+    def alive(self) -> bool:
+        """Whether it can be asked; one that has died meanwhile is cleared away."""
+        if self._child.ended():
+            self.end()
+            return False
+        return True
+
+    def ask(self, request: bytes, limits: SandboxLimits) -> Ending:
+        """Have it serve one request; without an answer it is ended."""
+        if self._prepare is not None:
+            self._greet(limits)
+        deadline = time.monotonic() + limits.wall_seconds
+        return _ask(self._child, self._replies, request, limits, deadline, keep=True)
+
+    def _greet(self, limits: SandboxLimits) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        ending = _ask(self._child, self._replies, b"", limits, deadline, keep=True)
+        if ending.reply is None:
+            raise TransientError(f"the sandbox did not get ready:\n{ending.stderr[-2000:]}")
+        _, missing = wire.decode(*ending.reply)
+        self._prepare = None
+        _tell(tuple(missing) if isinstance(missing, list) else ())
+
+    def end(self) -> None:
+        """Kill it, and remove its folder."""
+        self._child.end()
+        self._stack.close()
+
+
+@cache
+def decoders() -> Warm:
+    """The children of this process that decode pictures."""
+    return Warm(("worker.imaging.engine", "get_ready"))
+
+
+def run_first(
+    function: Callable[[*Arguments], Result], *args: *Arguments, limits: SandboxLimits
+) -> Result:
+    """Call a function of the engine in a child that stays: see :class:`Warm`."""
+    return decoders().run(function, *args, limits=limits)
+
+
+@cache
+def _tell(missing: tuple[str, ...]) -> None:
+    """Say once in a process which walls the jail does not have."""
+    if missing:
+        _log.warning("decoders are not locked in entirely: %s", "; ".join(missing))
 
 
 # --- what an ending means ----------------------------------------------------------------------
@@ -265,11 +436,11 @@ def _temporary_folder() -> Iterator[Path | None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(folder: Path | None) -> tuple[Child, int]:
+def _start(folder: Path | None, *words: str) -> tuple[Child, int]:
     """A child that waits for a request, and where its answers come from."""
     replies, answer = os.pipe()
     child = Child(
-        [*INTERPRETER, "-m", _CHILD, str(answer), str(os.getpid())],
+        [*INTERPRETER, "-m", _CHILD, str(answer), str(os.getpid()), *words],
         environment=_environment(folder),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -278,13 +449,32 @@ def _start(folder: Path | None) -> tuple[Child, int]:
     )
     assert child.stdin is not None
     os.set_blocking(child.stdin, False)
+    for pipe in (child.stdin, replies):
+        _widen(pipe)
     return child, replies
 
 
+def _widen(pipe: int) -> None:
+    """Let a pipe hold a picture (Linux), so that it passes in one go instead of in sixteen."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a user may have so many pages in pipes, and no more
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
 def _ask(
-    child: Child, replies: int, request: bytes, limits: SandboxLimits, deadline: float
+    child: Child,
+    replies: int,
+    request: bytes,
+    limits: SandboxLimits,
+    deadline: float,
+    *,
+    keep: bool = False,
 ) -> Ending:
-    """Send a request and stay until it is answered; a child that gives no answer is ended."""
+    """Send a request and stay until it is answered, or until its child has died or is late.
+
+    Args:
+        keep: leave a child that has answered as it is; any other is ended.
+    """
     outgoing = memoryview(request)
     reply, printed = _Frame(limits.reply_bytes), StderrText()
 
@@ -300,12 +490,15 @@ def _ask(
     assert child.stdin is not None
     assert child.stdout is not None
     reads = {replies: reply.read, child.stdout: reading(printed.take)}
-    with contextlib.closing(child.serve(reads, {child.stdin: send}, pause=pause)) as rounds:
+    writes = {child.stdin: send} if request else {}
+    rounds = child.serve(reads, writes, pause=pause, keep=keep)
+    with contextlib.closing(rounds):
         for _ in rounds:
             if reply.complete or reply.refused or time.monotonic() >= deadline:
                 break
     late = not reply.complete and not reply.refused and not child.ended()
-    child.end()
+    if not (keep and reply.complete):
+        child.end()
     return Ending(
         reply=reply.parts if reply.complete else None,
         refused=reply.refused,

@@ -1,19 +1,27 @@
-"""The sandboxed child: ``python -m worker.subprocesses.sandbox_child REPLY_FD PARENT_PID``.
+"""The sandboxed child: ``python -m worker.subprocesses.sandbox_child REPLY_FD PARENT_PID [stay]``.
 
 It reads one pickled request from standard input, gives up what it does not need, calls the function
 and writes one frame (:mod:`worker.subprocesses.sandbox_wire`) to the descriptor ``REPLY_FD``. It
 imports nothing that costs time: the function's own imports are start-up enough.
+
+One that stays first reads a function that gets it ready, answers with the walls that it could not
+build, and serves requests until its input ends.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import math
 import os
 import pickle
 import resource
+import select
 import signal
 import sys
+import threading
+from collections.abc import Callable
+from typing import Any
 
 from worker.subprocesses.jail import SYSTEM, Jail, lock_in
 from worker.subprocesses.launch import lower_limit, tie_to
@@ -41,13 +49,18 @@ _MEMORY_WORDS = (
 
 
 def main() -> None:
-    """Serve one request and exit without any clean-up: the process is thrown away."""
-    reply, parent = int(sys.argv[1]), int(sys.argv[2])
+    """Serve and exit without any clean-up: the process is thrown away."""
+    reply, parent, stays = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["stay"]
     # Programs the function starts must not answer for it.
     os.set_inheritable(reply, False)  # noqa: FBT003  (no such keyword)
-    _bind_to(parent)
+    if not stays:
+        _bind_to(parent)
+    _first_to_go()
     try:
-        _serve(reply)
+        if stays:
+            _stay(reply)
+        else:
+            _serve(reply)
     except MemoryError:
         os._exit(OUT_OF_MEMORY_EXIT)
     except BrokenPipeError:
@@ -62,11 +75,55 @@ def _serve(reply: int) -> None:
     except Exception as error:  # noqa: BLE001  (anything an import can raise)
         _answer(reply, *_described(error))
         return
-    reply_bytes = limits.pop("reply_bytes")
     lock_in(decoder_jail())
     gc.collect()
-    before, peak = _address_space("VmSize"), _address_space("VmPeak")
-    limit_process(**limits)
+    _call(reply, function, args, limits)
+
+
+def _stay(reply: int) -> None:
+    """Serve one request after another. The limit of memory counts from here, not from each call."""
+    module, name = pickle.load(sys.stdin.buffer)  # noqa: S301
+    getattr(importlib.import_module(module), name)()
+    missing = lock_in(decoder_jail())
+    threading.Thread(target=_end_with_reader, args=(reply,), daemon=True).start()
+    gc.collect()
+    gc.freeze()
+    held = _address_space("VmSize")
+    _answer(reply, "returned", missing)
+    while True:
+        try:
+            function, args, limits = pickle.load(sys.stdin.buffer)  # noqa: S301
+        except EOFError:
+            return
+        _call(reply, function, args, limits, held=held)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _end_with_reader(reply: int) -> None:
+    """End in the middle of a call when the parent has gone: nobody reads the answer then."""
+    watched = select.poll()
+    watched.register(reply, 0)  # errors and the other end's closing are always told
+    watched.poll()
+    os._exit(0)
+
+
+def _call(
+    reply: int,
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    limits: dict[str, Any],
+    *,
+    held: int | None = None,
+) -> None:
+    """Call a function and answer.
+
+    Args:
+        held: bytes of address space when a child that stays was ready; None for one that does not.
+    """
+    reply_bytes = limits.pop("reply_bytes")
+    before = _address_space("VmSize") if held is None else held
+    peak = _address_space("VmPeak") if held is None else 0
+    limit_process(**limits, held=before, stays=held is not None)
     kind, value = "returned", None
     try:
         value = function(*args)
@@ -142,20 +199,23 @@ def speaks_of_memory(text: str) -> bool:
 
 
 def _bind_to(parent: int) -> None:
-    """Die with the parent, gain no rights, and be the first to go when the machine runs out.
+    """Die with the parent, and gain no rights.
 
     The thread that started the child waits in ``sandbox.run`` all the while. Systems other than
     Linux have no such signal: there the wall clock ends an orphan.
     """
-    alive = tie_to(parent)
+    if not tie_to(parent):
+        os._exit(0)
+
+
+def _first_to_go() -> None:
+    """Be the first process that the kernel ends when the machine runs out of memory."""
     if sys.platform == "linux":
         try:
             with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123  (no pathlib here)
                 score.write("1000")
         except OSError:
             pass  # no /proc: the kernel chooses
-    if not alive:
-        os._exit(0)
 
 
 def decoder_jail() -> Jail:
@@ -181,9 +241,20 @@ def decoder_jail() -> Jail:
 
 
 def limit_process(
-    *, cpu_seconds: float, wall_seconds: float, memory_bytes: int, file_bytes: int
+    *,
+    cpu_seconds: float,
+    wall_seconds: float,
+    memory_bytes: int,
+    file_bytes: int,
+    held: int,
+    stays: bool = False,
 ) -> None:
     """Set this process's limits, counted from what it has used so far.
+
+    Args:
+        cpu_seconds, wall_seconds, memory_bytes, file_bytes: as ``SandboxLimits``.
+        held: bytes of address space that the memory comes on top of.
+        stays: it may raise the limit of processor time for the next call.
 
     The wall clock here is the second one: the parent's runs first, this one ends a child whose
     parent is gone.
@@ -191,13 +262,13 @@ def limit_process(
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = math.ceil(usage.ru_utime + usage.ru_stime + cpu_seconds)
     # At the soft limit SIGXCPU comes; a child that ignores it meets SIGKILL a second later.
-    lower_limit(resource.RLIMIT_CPU, cpu, cpu + 1)
+    lower_limit(resource.RLIMIT_CPU, cpu, sys.maxsize if stays else cpu + 1)
     lower_limit(resource.RLIMIT_CORE, 0)
     lower_limit(resource.RLIMIT_FSIZE, file_bytes)
     lower_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     signal.setitimer(signal.ITIMER_REAL, wall_seconds + _GRACE_SECONDS)
     if sys.platform == "linux":  # macOS knows RLIMIT_AS and does not keep it
-        lower_limit(resource.RLIMIT_AS, _address_space("VmSize") + memory_bytes)
+        lower_limit(resource.RLIMIT_AS, held + memory_bytes)
 
 
 def _address_space(field: str) -> int:

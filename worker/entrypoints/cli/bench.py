@@ -20,6 +20,8 @@ REVIEWS_GOAL_MS = 50
 """Most milliseconds of half of the requests that begin an upload, in the function."""
 API_GOAL_RATIO = 0.95
 """Goal: the least rate of uploads through the API, as a share of the rate of plain puts."""
+JAIL_GOAL_MS = 3
+"""Most milliseconds of processor time that a locked-in child may cost a picture."""
 GOAL = 0.80
 """Least rate of the pipeline as a share of the engine's own, on one core."""
 
@@ -274,6 +276,42 @@ def delete(assets: int, *, as_json: bool) -> None:
         f"DELETE itself        {figures['delete_p50_ms']} ms at the median,"
         f" {figures['delete_p99_ms']} at 99 %"
     )
+
+
+@command.command("jail")
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of JPEG photos, searched recursively.  [default: generated images]",
+)
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def jail(corpus: Path | None, rounds: int, *, as_json: bool) -> None:
+    """Measure what it costs a picture that it is decoded in a locked-in process.
+
+    Each photo is processed by the default recipe in turns, in this process and in the child that
+    does it in every function and job. Figures are processor time of both processes.
+    """
+    from worker.bench.compare import SINGLE_THREAD
+    from worker.bench.config import collect, generate
+
+    os.environ.update(SINGLE_THREAD)
+    from worker.bench.jail import measure
+
+    with tempfile.TemporaryDirectory(prefix="safelight-bench-") as folder:
+        photos = collect(corpus) if corpus is not None else generate(Path(folder))
+        found = measure([path.read_bytes() for path in photos.photos.values()], rounds)
+    figures = {**asdict(found), "extra_ms": round(found.extra_ms, 2), "goal_ms": JAIL_GOAL_MS}
+    if as_json:
+        output.print_json(figures)
+        return
+    verdict = "met" if found.extra_ms <= JAIL_GOAL_MS else "missed"
+    click.echo(
+        f"a picture        {found.here_ms:.1f} ms here, {found.jailed_ms:.1f} in the jail:"
+        f" {found.extra_ms:+.1f} ms (goal {JAIL_GOAL_MS}: {verdict})"
+    )
+    click.echo(f"start of a child {found.start_ms:.0f} ms")
 
 
 @command.command("reviews")
