@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan images-test engine-test preview deploy destroy docs infra-docs lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan audit sbom images-test engine-test preview deploy destroy docs infra-docs lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -68,6 +68,12 @@ shell: ## A shell in the image: IMAGE=safelight-batch
 
 scan: ## Look the images up in a database of known holes, if a scanner is there
 	@.make/scan
+
+audit: setup ## Look every pinned package up in a database of known holes
+	@.make/audit
+
+sbom: setup ## Write bills of materials (CycloneDX) of the pinned packages to build/sbom, of built images too
+	@.make/sbom
 
 push: setup ## Push the images to the repositories of the Pulumi stack, or to REGISTRY: TAG=<tag>
 	@.make/push "$(REGISTRY)" "$(TAG)"

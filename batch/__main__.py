@@ -16,7 +16,9 @@ def main() -> int:
     # Imports after process 1 has its handlers.
     if sys.argv[1:2] == ["run"]:
         from batch.runner import main as run_job
+        from worker.subprocesses.jail import hide
 
+        hide()  # its environment from ffmpeg and decoders
         return run_job(sys.argv[2:])
     from worker.entrypoints.cli import run
 

@@ -17,7 +17,7 @@ from tests.unit import sandbox_targets as targets
 from tests.unit.specimens import SPECIMENS, specimen
 from worker.domain.errors import DamagedInput, EngineError, PoisonInput, Reason
 from worker.domain.image import Encoding, Format, Recipe, RenditionSpec
-from worker.subprocesses import sandbox
+from worker.subprocesses import jail, sandbox
 from worker.subprocesses.jail import landlock_version
 from worker.subprocesses.sandbox import SandboxLimits, Warm, run
 
@@ -165,11 +165,11 @@ class TestChildrenThatStay:
         fifo = tmp_path / "alive"
         os.mkfifo(fifo)
         root = Path(__file__).parents[2]
-        with subprocess.Popen([sys.executable, "-c", code, str(fifo)], cwd=root) as parent:
-            with fifo.open("rb") as reader:
-                assert reader.read(1) == b"x"
-                parent.kill()
-                assert reader.read() == b""
+        command = [sys.executable, "-c", code, str(fifo)]
+        with subprocess.Popen(command, cwd=root) as parent, fifo.open("rb") as reader:
+            assert reader.read(1) == b"x"
+            parent.kill()
+            assert reader.read() == b""
 
     def test_what_is_missing_is_logged_once(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -182,3 +182,35 @@ class TestChildrenThatStay:
             warm.close()
         said = [one.message for one in caplog.records]
         assert said == ["decoders are not locked in entirely: landlock: refused; seccomp: refused"]
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux has such a flag")
+@pytest.mark.parametrize(("hidden", "answer"), [(False, "done"), (True, "EACCES")])
+def test_a_process_hides_its_credentials_from_its_user(answer: str, *, hidden: bool) -> None:
+    """Another process of the same user reads environment and memory of one that does not hide."""
+    # What root may read proves nothing; who changes its user is hidden until it says otherwise.
+    code = f"""
+import errno
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+if {hidden}:
+    hide()
+if os.fork() == 0:
+    for name in ("environ", "mem"):
+        try:
+            os.close(os.open(f"/proc/{{os.getppid()}}/{{name}}", os.O_RDONLY))
+            print("done", flush=True)
+        except OSError as error:
+            print(errno.errorcode[error.errno], flush=True)
+    os._exit(0)
+os.wait()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", Path(jail.__file__).read_text("utf-8") + code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split() == [answer, answer]

@@ -18,9 +18,9 @@ from worker.bootstrap import assemble
 from worker.domain import trace
 from worker.domain.errors import SafelightError
 from worker.entrypoints import logs
-from worker.imaging.malloc import keep_memory
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
 from worker.settings import Settings
+from worker.subprocesses.jail import hide
 
 logger = logs.logger("deliver")
 
@@ -35,7 +35,7 @@ if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
 def service() -> Deliver:
     """Wire the service once for the life of the process, at the first event."""
     logs.adopt(logger)
-    keep_memory()
+    hide()
     return assemble(Settings.from_environment(os.environ)).deliver()
 
 

@@ -23,13 +23,13 @@ from worker.domain import metrics, trace
 from worker.domain.errors import EngineError, MalformedMessage, Postponed, SafelightError
 from worker.entrypoints import logs
 from worker.entrypoints.container import started
-from worker.imaging.malloc import keep_memory
 from worker.ports import Message
 from worker.services import dead_letters, work_metrics
 from worker.services.ingest import IngestResult
 from worker.services.ingest_pipeline import Delivery, IngestPipeline
 from worker.services.messages import unwrapped
 from worker.settings import Ordering, Settings
+from worker.subprocesses.jail import hide
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -51,7 +51,7 @@ MEMORY_SECONDS = 10.0
 def application() -> Application:
     """Wire the services once for the life of the process, at the first event."""
     logs.adopt(logger)
-    keep_memory()
+    hide()
     return assemble(Settings.from_environment(os.environ))
 
 

@@ -152,7 +152,8 @@ def run(
     request = _request(function, args, limits)
     ending = _exchange(request, limits)
     del request
-    return _result(name, ending, limits)
+    result: Result = _result(name, ending, limits)
+    return result
 
 
 def here(
