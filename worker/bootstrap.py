@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from worker.services.upload import Uploads
     from worker.services.webhooks import Webhooks
     from worker.services.workflow_runs import WorkflowRuns
-    from worker.subprocesses.sandbox import SandboxLimits
+    from worker.subprocesses.sandbox import FirstTry, SandboxLimits
 
 
 # No slots: cached_property keeps its value in __dict__.
@@ -136,7 +136,7 @@ class Application:
             limits=replace(
                 self._sandbox, cpu_seconds=SANDBOX_SECONDS, wall_seconds=SANDBOX_SECONDS
             ),
-            first=sandbox.run_first,
+            first=self._first,
         )
         files = HotFiles(store=self.store, bucket=bucket, cache=self.cache)
         return Deliver(
@@ -213,17 +213,23 @@ class Application:
             video_bytes=settings.video_bytes,
         )
         erases = settings.deleted_originals is DeletedOriginals.ERASE
-        sandbox.decoders().start()
+        if settings.jail_every_picture:
+            sandbox.decoders().start()
         return Ingest(
             store=self.store,
             catalog=self.catalog,
             policy=policy,
-            first=sandbox.run_first,
+            first=self._first,
             erase=self.eraser().erase if erases else None,
             remember=RecipeStore(self.store, settings.delivery_bucket).keep,
             classifier=self.classifier,
             put_off=self.breaker.stops,
         )
+
+    @property
+    def _first(self) -> FirstTry:
+        """What runs the first try of a picture."""
+        return sandbox.run_first if self.settings.jail_every_picture else sandbox.here
 
     @property
     def _sandbox(self) -> SandboxLimits:

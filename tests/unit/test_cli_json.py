@@ -49,6 +49,7 @@ ELSEWHERE = {
     "bench delete": "starts a stack",
     "bench delivery": "measures for minutes",
     "bench pipeline": "measures for minutes",
+    "bench jail": "measures the machine",
     "bench reviews": "starts a stack",
     "bench tracing": "starts a stack",
     "bench video": "measures for minutes",

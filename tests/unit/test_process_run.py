@@ -128,8 +128,7 @@ def test_a_rejected_picture_is_probed_once(
     task = FileTask(number=1, path=tmp_path / "a.jpg", name="a", staging=tmp_path / "new")
     recipe = replace(fakes.RECIPE, formats=frozenset({Format.JPEG}), limits=limits)
 
-    engine_here = replace(real_engine(), run_first=sandbox.here)
-    found = process_file(task, Setup(engine=engine_here, recipe=recipe))
+    found = process_file(task, Setup(engine=real_engine(), recipe=recipe))
 
     assert found.cause is not None
     assert (found.cause.code, len(probed)) == (code, probes)

@@ -18,6 +18,7 @@ from worker.bootstrap import assemble
 from worker.domain import trace
 from worker.domain.errors import SafelightError
 from worker.entrypoints import logs
+from worker.imaging.malloc import keep_memory
 from worker.services.deliver import Deliver, OriginAnswer, error, unavailable
 from worker.settings import Settings
 from worker.subprocesses.jail import hide
@@ -36,6 +37,7 @@ def service() -> Deliver:
     """Wire the service once for the life of the process, at the first event."""
     logs.adopt(logger)
     hide()
+    keep_memory()
     return assemble(Settings.from_environment(os.environ)).deliver()
 
 

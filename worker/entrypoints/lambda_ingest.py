@@ -23,6 +23,7 @@ from worker.domain import metrics, trace
 from worker.domain.errors import EngineError, MalformedMessage, Postponed, SafelightError
 from worker.entrypoints import logs
 from worker.entrypoints.container import started
+from worker.imaging.malloc import keep_memory
 from worker.ports import Message
 from worker.services import dead_letters, work_metrics
 from worker.services.ingest import IngestResult
@@ -52,6 +53,7 @@ def application() -> Application:
     """Wire the services once for the life of the process, at the first event."""
     logs.adopt(logger)
     hide()
+    keep_memory()
     return assemble(Settings.from_environment(os.environ))
 
 

@@ -45,7 +45,7 @@ from worker.imaging.plan import AllowedFile, Step, make_plan, plan_file
 from worker.job_context import processors
 from worker.ports import Catalog, ObjectStore, StoredObject
 from worker.services.recipe_store import RecipeStore
-from worker.subprocesses.sandbox import Runner, SandboxLimits, here
+from worker.subprocesses.sandbox import FirstTry, SandboxLimits, here
 
 CLAIM_SECONDS = 30.0
 """How long one process may work on a file; the delivery function's own time limit."""
@@ -83,7 +83,7 @@ class FirstView:
     heavy_bytes: int
     heavy_pixels: int
     limits: SandboxLimits
-    first: Runner = here
+    first: FirstTry = here
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _found: dict[tuple[str, int, PictureKey], AllowedFile | None] = field(
@@ -218,7 +218,7 @@ class FirstView:
 
         tags = record.metadata.tags if record.metadata is not None else None
         alone = file.source is None and (again or engine.needs_sandbox(data))
-        run: Runner = sandbox.run if alone else self.first
+        run: FirstTry = sandbox.run if alone else self.first
         try:
             with contextlib.nullcontext() if alone else _RENDERING:
                 made = run(engine.make_file, data, file, tags, record.probe, limits=self.limits)

@@ -80,7 +80,7 @@ from worker.services.moderate import FirstLook, UploadedContent, moderated, put_
 from worker.services.moderate import copied as copied_verdict
 from worker.services.originals import quarantine, remove_original
 from worker.subprocesses import sandbox
-from worker.subprocesses.sandbox import Runner, SandboxLimits
+from worker.subprocesses.sandbox import FirstTry, SandboxLimits
 
 ORIGINAL_GONE = "original_gone"
 """Verdict of an asset whose original was deleted."""
@@ -246,7 +246,7 @@ class Ingest:
         catalog: Catalog,
         policy: Policy,
         process: Engine = engine.process,
-        first: Runner = sandbox.here,
+        first: FirstTry = sandbox.here,
         erase: Callable[[str], object] | None = None,
         remember: Callable[[Recipe], object] = lambda _: None,
         classifier: Moderator | None = None,
@@ -461,7 +461,7 @@ class Ingest:
         """The engine, in a sandbox of its own where that is needed."""
         data, recipe = download.data, download.recipe
         alone = download.receives > 1 or engine.needs_sandbox(data)
-        run: Runner = sandbox.run if alone else self._first
+        run: FirstTry = sandbox.run if alone else self._first
         try:
             made = run(self._process, data, recipe, found, sha256, limits=self._policy.sandbox)
         except MemoryError:

@@ -211,7 +211,7 @@ _START_SECONDS = 60.0
 """In which a child that stays must be ready."""
 
 
-class Runner(Protocol):
+class FirstTry(Protocol):
     """Calls a function somewhere: :func:`run`, :func:`here` or :meth:`Warm.run`."""
 
     def __call__(
@@ -221,9 +221,9 @@ class Runner(Protocol):
 
 
 class Warm:
-    """Sandboxed children that stay, for the first try of every picture.
+    """Sandboxed children that stay, for the first try of every picture where that is asked for.
 
-    Each has loaded its code and is locked in; a call costs a millisecond or two instead of a start
+    Each has loaded its code and is locked in; a call costs a few milliseconds instead of a start
     (``safelight bench jail``). Calls side by side get a child each. A child serves many pictures:
     one that has taken it over could falsify the next ones of it. So an ending that is not a result
     or a rejection ends the child, and the call is made again by :func:`run` in a fresh one, which

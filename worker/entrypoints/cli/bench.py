@@ -291,7 +291,7 @@ def jail(corpus: Path | None, rounds: int, *, as_json: bool) -> None:
     """Measure what it costs a picture that it is decoded in a locked-in process.
 
     Each photo is processed by the default recipe in turns, in this process and in the child that
-    does it in every function and job. Figures are processor time of both processes.
+    does it with SAFELIGHT_JAIL_EVERY_PICTURE=on. Figures are processor time of both processes.
     """
     from worker.bench.compare import SINGLE_THREAD
     from worker.bench.config import collect, generate

@@ -62,8 +62,6 @@ class Engine:
     version: str
     """Results of another version are made again."""
     run_sandboxed: Callable[..., Any] = sandbox.run
-    run_first: Callable[..., Any] = sandbox.here
-    """Runs the first try of a picture."""
 
 
 # These import the engine when they are called: the process that supervises a run stays small, and
@@ -105,7 +103,6 @@ def real_engine() -> Engine:
         process=_process,
         describe=_describe,
         needs_sandbox=_needs_sandbox,
-        run_first=sandbox.run_first,
         version=", ".join(parts),
     )
 
@@ -217,7 +214,7 @@ def _call(
 ) -> Any:
     if task.sandboxed or setup.engine.needs_sandbox(data):
         return setup.engine.run_sandboxed(function, data, *args, limits=setup.limits)
-    return setup.engine.run_first(function, data, *args, limits=setup.limits)
+    return function(data, *args)
 
 
 def _stored(made: ProcessedImage, known: FileOutcome, task: FileTask, setup: Setup) -> FileOutcome:
