@@ -17,7 +17,7 @@ from tests.unit import sandbox_targets as targets
 from tests.unit.specimens import SPECIMENS, specimen
 from worker.domain.errors import DamagedInput, EngineError, PoisonInput, Reason
 from worker.domain.image import Encoding, Format, Recipe, RenditionSpec
-from worker.subprocesses import jail, sandbox
+from worker.subprocesses import jail, sandbox, sandbox_child
 from worker.subprocesses.jail import landlock_version
 from worker.subprocesses.sandbox import SandboxLimits, Warm, run
 
@@ -85,6 +85,20 @@ def test_every_format_gives_the_same_bytes() -> None:
     made = run(targets.digests, pictures, recipe, limits=ROOMY)
     assert made == targets.digests(pictures, recipe)
     assert all(len(file) == 64 for files in made.values() for file in files)
+
+
+@pytest.mark.parametrize("checkout", [False, True])
+def test_what_lies_beside_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, checkout: bool
+) -> None:
+    """Beside an installed package lie others, which are read; beside a checkout may be secrets."""
+    if checkout:
+        (tmp_path / "pyproject.toml").touch()
+    file = tmp_path / "worker" / "subprocesses" / "sandbox_child.py"
+    monkeypatch.setattr(sandbox_child, "__file__", str(file))
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert (str(tmp_path) in sandbox_child.decoder_jail().read) == (not checkout)
+    assert str(tmp_path / "worker") in sandbox_child.decoder_jail().read
 
 
 def test_temporary_folder_goes_with_the_call() -> None:

@@ -236,7 +236,9 @@ def decoder_jail() -> Jail:
         own + "/worker",
         own + "/batch",
     ]
-    read += [entry for entry in code if entry != own]
+    # Where it is installed and no checkout, other packages lie beside it.
+    checkout = os.path.exists(own + "/pyproject.toml")  # noqa: PTH110  (no pathlib here)
+    read += [entry for entry in code if entry != own or not checkout]
     return Jail(read=tuple(read), look=(own,), write=(os.environ.get("TMPDIR", ""),))
 
 
