@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan audit sbom images-test engine-test preview deploy destroy docs infra-docs lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan audit sbom images-test engine-test fuzz preview deploy destroy docs infra-docs lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -77,6 +77,9 @@ sbom: setup ## Write bills of materials (CycloneDX) of the pinned packages to bu
 
 push: setup ## Push the images to the repositories of the Pulumi stack, or to REGISTRY: TAG=<tag>
 	@.make/push "$(REGISTRY)" "$(TAG)"
+
+fuzz: setup ## Look for inputs that break parsers: TIME=60 ARGS="--target probe --seed 3"
+	@$(BIN)/python -m tests.fuzz $(if $(TIME),--time $(TIME)) $(ARGS)
 
 preview: setup ## Show what a deployment would change: STACK=dev
 	@.make/preview "$(STACK)" $(ARGS)

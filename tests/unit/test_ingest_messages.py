@@ -10,7 +10,7 @@ import pytest
 from worker.domain.asset import ObjectVersion, Removal
 from worker.domain.errors import MalformedMessage
 from worker.services import ordering
-from worker.services.messages import changes_in
+from worker.services.messages import asset_event, changes_in, not_started, unwrapped
 
 TIME = "2026-11-20T08:15:30.123Z"
 
@@ -124,3 +124,49 @@ def test_what_is_wrong_with_a_message_is_said_in_words(body: str, said: str) -> 
         changes_in(body)
 
     assert caught.value.message == f"the message is no event of an object: {said}"
+
+
+def in_sqs(body: str) -> str:
+    """As a dead letter that holds an SQS record."""
+    return json.dumps({"Records": [{"eventSource": "aws:sqs", "body": body}]})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        in_sqs("[" * 100_000),
+        json.dumps({"messageId": "m", "body": "[" * 100_000}),
+        notification("ObjectCreated:Put", sequencer="0A", size=float("inf")),
+        notification("ObjectCreated:Put", sequencer="0A", size=-1),
+        notification("ObjectCreated:Put", sequencer="0A", size=2**63),
+        notification("ObjectCreated:Put", sequencer="-0A"),
+        notification("ObjectCreated:Put", sequencer="0x1_0"),
+        notification("ObjectCreated:Put", "\ud800.jpg", sequencer="0A"),
+        in_sqs(notification("ObjectCreated:Put", sequencer="0A", eTag="\ud800")),
+        event_bridge("Object Created", "a\udfff.jpg", sequencer="0A"),
+    ],
+)
+def test_values_that_no_object_has_are_malformed(body: str) -> None:
+    """Nested too deeply inside, sizes and sequencers out of range, halves of surrogate pairs."""
+    with pytest.raises(MalformedMessage):
+        changes_in(body)
+
+
+def test_a_surrogate_pair_is_a_character() -> None:
+    """JSON escapes characters beyond 16 bits as two halves; a backslash before ``ud`` is text."""
+    (change,) = changes_in(event_bridge("Object Created", "\U0001f600\\ud8.jpg", **PLAIN))
+    assert change.key == "\U0001f600\\ud8.jpg"
+
+
+def test_an_event_of_half_a_surrogate_pair_is_none() -> None:
+    """No webhook could be told of it, and no report of dead letters could say it."""
+    event = {
+        "id": "\ud800",
+        "detail-type": "asset.published",
+        "detail": {"asset": "3a2c742b-4e3f-5839-aeb5-9ea52771c9f5"},
+    }
+    with pytest.raises(MalformedMessage):
+        asset_event(json.dumps(event))
+    with pytest.raises(MalformedMessage):
+        not_started(json.dumps({"detail-type": "asset.processing", "detail": "\ud800"}), {})
+    assert unwrapped('{"redriven": true, "body": "\\ud800"}').redriven is False

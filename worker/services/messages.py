@@ -18,6 +18,7 @@ failed on it: the letter is Lambda's record of the call with the event in it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -36,6 +37,10 @@ _DEPTH = 4
 record, the event."""
 
 
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
+_LARGEST = 2**50
+"""Bytes: more than any object store holds in one, and a number that every reader of JSON knows."""
+
 UNDELIVERED = "undelivered"
 """EventBridge could not deliver the event to the function."""
 FUNCTION_FAILED = "failed"
@@ -44,6 +49,11 @@ FUNCTION_FAILED = "failed"
 
 class _Unknown(ValueError):
     """A message has none of the forms above; the text says why."""
+
+
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError)
+"""What reading the values of a message raises if one of them is of another kind than it should be,
+or nested too deeply."""
 
 
 def changes_in(body: str, traceparent: str = "") -> tuple[Change, ...]:
@@ -57,13 +67,27 @@ def changes_in(body: str, traceparent: str = "") -> tuple[Change, ...]:
         MalformedMessage: not JSON, or not an event of any known form.
     """
     try:
-        value = json.loads(body)
+        value = _parsed(body)
     except (ValueError, RecursionError):
         raise MalformedMessage("the message is not JSON") from None
     try:
         return tuple(_changes(value, _DEPTH, trace.valid(traceparent)))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except _MALFORMED as error:
         raise MalformedMessage(f"the message is no event of an object: {mistake(error)}") from error
+
+
+def _parsed(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is none, or has half of a surrogate pair in it: no store, catalog or log can
+            hold that.
+        RecursionError: it is nested too deeply.
+    """
+    value = json.loads(text)
+    if "\\ud" in text.lower():
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def mistake(error: Exception) -> str:
@@ -101,7 +125,7 @@ def wrapped(envelope: Envelope) -> str:
 def unwrapped(body: str) -> Envelope:
     """What a body holds; itself, if it was not wrapped here. Never fails."""
     try:
-        value = json.loads(body)
+        value = _parsed(body)
     except (ValueError, RecursionError):
         return Envelope(id="", body=body)
     if not (isinstance(value, dict) and value.get("redriven") is True and "body" in value):
@@ -147,14 +171,14 @@ def _changes(value: Any, depth: int, traceparent: str) -> Iterator[Change]:
     if "Records" in value:
         for record in value["Records"]:
             if record.get("eventSource") == "aws:sqs":
-                yield from _changes(json.loads(record["body"]), depth - 1, traceparent)
+                yield from _changes(_parsed(record["body"]), depth - 1, traceparent)
             else:
                 yield from _from_notification(record, traceparent)
     elif "detail-type" in value:
         yield from _from_event_bridge(value, traceparent)
     elif "body" in value and "messageId" in value:
         body = value["body"]
-        inner = json.loads(body) if isinstance(body, str) else body
+        inner = _parsed(body) if isinstance(body, str) else body
         yield from _changes(inner, depth - 1, traceparent)
     elif "requestPayload" in value:
         yield from _changes(value["requestPayload"], depth - 1, traceparent)
@@ -193,7 +217,7 @@ def _removal(bucket: str, key: str, item: dict[str, Any], time: str, *, expired:
     _check_name(bucket, key)
     sequencer = item.get("sequencer") or ""  # expirations may come without one
     if sequencer:
-        int(sequencer, 16)
+        _check_sequencer(sequencer)
     return Removal(
         bucket=bucket,
         key=key,
@@ -214,13 +238,21 @@ def _check_name(bucket: object, key: object) -> None:
         raise _Unknown("bucket or key is empty or no text")
 
 
+def _check_sequencer(sequencer: object) -> None:
+    """Compared as hexadecimal: anything else has no order."""
+    if not (isinstance(sequencer, str) and _HEXADECIMAL.fullmatch(sequencer)):
+        raise _Unknown("its sequencer is no hexadecimal number")
+
+
 def _upload(
     bucket: str, key: str, item: dict[str, Any], time: str, traceparent: str
 ) -> Iterator[ObjectVersion]:
     _check_name(bucket, key)
     sequencer = item["sequencer"]
-    int(sequencer, 16)  # compared as hexadecimal; anything else has no order
+    _check_sequencer(sequencer)
     size = int(item.get("size", 0))
+    if not 0 <= size <= _LARGEST:
+        raise _Unknown("no object has that size")
     if is_folder(key, size):
         return
     yield ObjectVersion(
@@ -258,13 +290,13 @@ def asset_event(body: str) -> AssetEvent:
         MalformedMessage: it is none, or its asset is no asset's id.
     """
     try:
-        event = json.loads(body)
+        event = _parsed(body)
         identity, kind, asset = event["id"], event["detail-type"], event["detail"]["asset"]
         if not (isinstance(identity, str) and isinstance(kind, str) and isinstance(asset, str)):
             raise TypeError("no id, type or asset")
         if str(UUID(asset)) != asset:
             raise _Unknown("its asset is no id of an asset")
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except _MALFORMED as error:
         said = f"the message is no event of an asset: {mistake(error)}"
         raise MalformedMessage(said) from error
     time, traceparent = event["detail"].get("time"), event["detail"].get(trace.NAME)
@@ -298,7 +330,7 @@ def not_started(body: str, attributes: Mapping[str, str]) -> NotStarted:
         MalformedMessage: it is neither of the two.
     """
     try:
-        value = json.loads(body)
+        value = _parsed(body)
         call = value if "requestPayload" in value else None
         event = value if call is None else value["requestPayload"]
         kind, data = event["detail-type"], event["detail"]["data"]
@@ -308,7 +340,7 @@ def not_started(body: str, attributes: Mapping[str, str]) -> NotStarted:
         asset, version = event["detail"]["asset"], event["detail"]["data"]["version"]
         if not (isinstance(asset, str) and isinstance(version, str)):
             raise TypeError("no asset or no version")
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    except _MALFORMED as error:
         raise MalformedMessage(
             f"the message is no event of a workflow: {mistake(error)}"
         ) from error
