@@ -97,7 +97,7 @@ def _draw_progress(axes: Axes, report: LoadReport) -> None:
         )
     axes.set_xlabel("seconds since the start")
     axes.set_ylabel("uploads")
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="lower right", frameon=False)
     _bare(axes)
 
 

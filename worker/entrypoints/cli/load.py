@@ -17,7 +17,7 @@ from worker.codec import build, plain
 from worker.domain.errors import ConfigurationError, EngineError, InputError
 from worker.domain.load import SCHEMA, LoadReport
 from worker.entrypoints.cli import output, remote
-from worker.entrypoints.cli.parameters import Number
+from worker.entrypoints.cli.parameters import Duration, Number
 from worker.entrypoints.cli.target import DATA, data_option, json_option
 from worker.services.process_files.wording import size_text
 
@@ -27,33 +27,12 @@ if TYPE_CHECKING:
     from worker.services.load_mix import FilledMix
 
 MOST_RATE = 10_000.0
-MOST_SECONDS = 7 * 86_400.0
 MOST_UPLOADS = 1_000_000
 """Of a run: their outcomes are held in memory."""
 LATE = 0.1
 """Seconds that clients may begin late before the report warns."""
 SHOWN = 10
 """Findings of one kind that are printed."""
-
-
-class Duration(click.ParamType[float]):
-    """Seconds: ``90``, ``90s``, ``10m``, ``1.5h``."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The seconds. Raises ``BadParameter``: it is none, or not above 0 and up to a week."""
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", str(value).strip(), re.ASCII)
-        if found is None:
-            self.fail(f"{value!r} is no duration like 90, 90s, 10m or 1.5h", param, ctx)
-        seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-        if not 0 < seconds <= MOST_SECONDS:
-            self.fail(f"{value!r} is not above 0 and at most 7 days", param, ctx)
-        return seconds
 
 
 @click.command(name="load")

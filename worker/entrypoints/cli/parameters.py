@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import click
+
+_WEEK = 7 * 86_400.0
+"""Seconds."""
 
 
 class Number(click.FloatRange):
@@ -41,3 +45,23 @@ class Percent(Number):
         if not isinstance(value, str):
             return value
         return super().convert(value.strip().removesuffix("%"), param, ctx) / 100
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, above 0 and at most a week: ``90``, ``90s``, ``10m``, ``1.5h``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds. Raises ``BadParameter``: it is none, or not above 0 and up to a week."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", str(value).strip(), re.ASCII)
+        if found is None:
+            self.fail(f"{value!r} is no duration like 90, 90s, 10m or 1.5h", param, ctx)
+        seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+        if not 0 < seconds <= _WEEK:
+            self.fail(f"{value!r} is not above 0 and at most 7 days", param, ctx)
+        return seconds
