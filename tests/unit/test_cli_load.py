@@ -141,16 +141,18 @@ def test_findings_are_listed_and_many_of_one_kind_are_counted(
         for n in range(12)
     ]
     strange = LoadFinding(flaw=Flaw.DOUBLED, text="is a record of no upload", asset="b")
-    path = report(tmp_path / "load.json", *lost, strange)
+    whole = LoadFinding(flaw=Flaw.UNCHECKED, text="the list could not be read")
+    path = report(tmp_path / "load.json", *lost, strange, whole)
 
     run(["load", "--from", str(path)])
 
     text = capsys.readouterr().out
-    assert "13 findings; 60 files read again" in text
+    assert "14 findings; 60 files read again" in text
     assert "  lost: upload 9 asset-9: is waiting\\x1b[2J" in text
     assert "upload 10 " not in text
     assert "  lost: and 2 more (--out has all)" in text
     assert "  doubled: b: is a record of no upload" in text
+    assert "  unchecked: the list could not be read" in text
 
 
 def test_a_report_is_drawn_also_one_of_nothing(tmp_path: Path) -> None:

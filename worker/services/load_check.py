@@ -87,7 +87,10 @@ class Checker:
         await self._check_events()
         order = list(Flaw)
         return tuple(
-            sorted(self._findings, key=lambda one: (order.index(one.flaw), one.number or -1))
+            sorted(
+                self._findings,
+                key=lambda one: (order.index(one.flaw), -1 if one.number is None else one.number),
+            )
         )
 
     def _add(

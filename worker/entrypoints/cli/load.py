@@ -390,9 +390,10 @@ def _print(report: LoadReport) -> None:
     for one in report.findings:
         shown[one.flaw] += 1
         if shown[one.flaw] <= SHOWN:
-            which = "" if one.number is None else f" upload {one.number}"
-            asset = f" {one.asset}" if one.asset else ""
-            click.echo(output.one_line(f"  {one.flaw.value}:{which}{asset}: {one.text}"))
+            upload = "" if one.number is None else f"upload {one.number}"
+            about = " ".join(filter(None, (upload, one.asset)))
+            text = ": ".join(filter(None, (one.flaw.value, about, one.text)))
+            click.echo(output.one_line(f"  {text}"))
     for flaw, count in shown.items():
         if count > SHOWN:
             click.echo(f"  {flaw}: and {count - SHOWN} more (--out has all)")
