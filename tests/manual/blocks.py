@@ -14,7 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RUN, CHECKED, SHOWN, AMONG = "sh", "sh checked", "text", "text lines"
 SHELL = (RUN, CHECKED)
-MEASURED = ("docs/load.md", "docs/scale.md", "docs/faults.md")
+MEASURED = (
+    *("docs/load.md", "docs/scale.md", "docs/faults.md", "docs/engine.md", "docs/fuzz.md"),
+    *("docs/emulators.md", "docs/security.md"),
+)
 """Pages whose commands run for minutes, as docs/README.md says: all are checked only. Short forms
 of them are in tests of their own."""
 SAID = "checked, not run"
