@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from worker.domain.errors import ParameterError
 from worker.services import tuning_curve
 from worker.simulation import findings, model, rules
-from worker.simulation.functions import Done, EventSource, SourceScaling
+from worker.simulation.functions import Done, SimulatedSource, SourceScaling
 from worker.simulation.limits import RateLimit, on_demand, provisioned, splitting
 from worker.simulation.model import Outcome, Simulation
 from worker.simulation.queues import MessageQueue, QueuedUpload
 from worker.simulation.topology import JobsShape, PipeShape, TableShape, Topology
 from worker.simulation.workload import (
-    FaultKind,
-    PlannedFault,
+    OutageKind,
     ServiceTimes,
-    Workload,
+    SimulatedFault,
+    SimulatedLoad,
     duration,
     read_faults,
 )
@@ -62,7 +62,7 @@ PLAIN = Topology(
 
 
 def simulated(
-    topology: Topology, load: Workload, service: ServiceTimes, **options: object
+    topology: Topology, load: SimulatedLoad, service: ServiceTimes, **options: object
 ) -> Outcome:
     """What comes of a run."""
     return Simulation(topology, load, service, RULES, **options).run()  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_the_mean_wait_is_that_of_the_formula_of_erlang(servers: int, use: float
     """M/M/c: the mean wait is C(c, a) x s / (c - a)."""
     seconds = 0.5
     offered = servers * use
-    load = Workload(rate=offered / seconds, seconds=40_000 / (offered / seconds), seed=3)
+    load = SimulatedLoad(rate=offered / seconds, seconds=40_000 / (offered / seconds), seed=3)
     topology = replace(PLAIN, source=SourceScaling.fixed(servers))
     found = simulated(topology, load, Exponential(seconds=seconds))
     expected = erlang_c(servers, offered) * seconds / (servers - offered)
@@ -93,7 +93,7 @@ def test_the_mean_wait_is_that_of_the_formula_of_erlang(servers: int, use: float
 
 def test_the_mean_wait_of_equal_work_is_half_of_that_of_exponential_work() -> None:
     """M/D/1: rho x s / (2 x (1 - rho)) (Pollaczek and Khinchine)."""
-    load = Workload(rate=1.6, seconds=20_000, seed=5)
+    load = SimulatedLoad(rate=1.6, seconds=20_000, seed=5)
     found = simulated(
         replace(PLAIN, source=SourceScaling.fixed(1)), load, ServiceTimes(seconds=0.5)
     )
@@ -104,7 +104,7 @@ def test_the_mean_wait_of_equal_work_is_half_of_that_of_exponential_work() -> No
 @pytest.mark.parametrize("weight", [1, 5])
 def test_littles_law_holds(weight: int) -> None:
     """As many are in the system as come in a second times how long they stay."""
-    load = Workload(rate=40, seconds=900, seed=2)
+    load = SimulatedLoad(rate=40, seconds=900, seed=2)
     topology = replace(
         PLAIN,
         fifo=True,
@@ -117,13 +117,13 @@ def test_littles_law_holds(weight: int) -> None:
     assert found.in_system == pytest.approx(found.accepted / found.seconds * mean, rel=0.03)
 
 
-def backlog(scaling: SourceScaling, messages: int) -> tuple[simpy.Environment, EventSource]:
+def backlog(scaling: SourceScaling, messages: int) -> tuple[simpy.Environment, SimulatedSource]:
     """An event source before a full queue; each batch takes 1,000 s."""
     env = simpy.Environment()
     queue = MessageQueue(env)
     for _ in range(messages):
         queue.send(QueuedUpload(0.0))
-    source = EventSource(env, queue, lambda _batch, _done: None, batch=1, scaling=scaling)
+    source = SimulatedSource(env, queue, lambda _batch, _done: None, batch=1, scaling=scaling)
     source.wake()
     return env, source
 
@@ -154,7 +154,7 @@ def test_an_event_source_polls_less_when_nothing_waits() -> None:
     env = simpy.Environment()
     queue = MessageQueue(env)
     scaling = SourceScaling(start=5, ramp=300, most=1250)
-    source = EventSource(env, queue, lambda _batch, done: done(), batch=1, scaling=scaling)
+    source = SimulatedSource(env, queue, lambda _batch, done: done(), batch=1, scaling=scaling)
     source.pollers = 200
     env.run(until=130)
     assert source.pollers == 5
@@ -170,7 +170,7 @@ def test_a_window_collects_a_batch() -> None:
         batches.append((env.now, len(batch)))
         done()
 
-    source = EventSource(
+    source = SimulatedSource(
         env,
         queue,
         invoke,
@@ -315,7 +315,7 @@ def test_every_upload_is_counted_exactly_once(
         burst=50.0,
         retry_seconds=2.0,
     )
-    load = Workload(
+    load = SimulatedLoad(
         rate=rate,
         seconds=20,
         spike=spike,
@@ -336,7 +336,7 @@ def test_every_upload_is_counted_exactly_once(
 
 def test_the_same_seed_gives_the_same_run_and_another_one_does_not() -> None:
     """Nothing depends on the clock or on the order of sets."""
-    load = Workload(rate=30, seconds=60, failures=0.1, seed=11)
+    load = SimulatedLoad(rate=30, seconds=60, failures=0.1, seed=11)
     runs = [simulated(PLAIN, one, ServiceTimes(seconds=0.1, spread=0.3)) for one in (load, load)]
     assert runs[0].latencies == runs[1].latencies
     assert runs[0].samples == runs[1].samples
@@ -346,7 +346,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_does_not() -> None:
 
 def test_a_smaller_copy_waits_as_long_as_the_whole() -> None:
     """One upload in ten, with a tenth of each limit, has the same backlog within 10 %."""
-    load = Workload(rate=40, seconds=60, spike=5, spike_seconds=240, after=60, seed=1)
+    load = SimulatedLoad(rate=40, seconds=60, spike=5, spike_seconds=240, after=60, seed=1)
     topology = replace(PLAIN, source=SourceScaling(start=5, ramp=300, most=50))
     whole, tenth = (
         simulated(topology, load, ServiceTimes(seconds=0.5), weight=weight) for weight in (1, 10)
@@ -358,7 +358,7 @@ def test_a_smaller_copy_waits_as_long_as_the_whole() -> None:
 
 def test_the_backlog_of_a_spike_is_the_one_by_hand() -> None:
     """100 a second for 300 s at 80 a second: 20 x 300 wait at the end, and the oldest 75 s."""
-    load = Workload(rate=10, seconds=30, spike=10, spike_seconds=300, after=60, seed=4)
+    load = SimulatedLoad(rate=10, seconds=30, spike=10, spike_seconds=300, after=60, seed=4)
     topology = replace(PLAIN, source=SourceScaling.fixed(40))
     found = simulated(topology, load, ServiceTimes(seconds=0.5))
     assert found.most_waiting == pytest.approx(6000, rel=0.05)
@@ -372,7 +372,7 @@ def test_the_backlog_of_a_spike_is_the_one_by_hand() -> None:
 
 def test_each_limit_is_found_and_what_comes_after_it() -> None:
     """With the first bottleneck away, the next one of the chain is named."""
-    load = Workload(rate=10, seconds=30, spike=10, spike_seconds=120, after=60, seed=4)
+    load = SimulatedLoad(rate=10, seconds=30, spike=10, spike_seconds=120, after=60, seed=4)
     topology = replace(
         PLAIN,
         source=SourceScaling.fixed(25),
@@ -388,22 +388,22 @@ def test_each_limit_is_found_and_what_comes_after_it() -> None:
 
 def test_nothing_is_a_bottleneck_where_nothing_waits() -> None:
     """A stack with room is said to have none."""
-    found = simulated(PLAIN, Workload(rate=2, seconds=60), ServiceTimes(seconds=0.1))
+    found = simulated(PLAIN, SimulatedLoad(rate=2, seconds=60), ServiceTimes(seconds=0.1))
     assert findings.causes(found) == ()
 
 
 def test_the_api_refuses_what_is_over_its_rate() -> None:
     """30 a second against 10, after a burst of 20."""
     topology = replace(PLAIN, requests_per_second=10, burst=20)
-    found = simulated(topology, Workload(rate=30, seconds=100), ServiceTimes(seconds=0.01))
+    found = simulated(topology, SimulatedLoad(rate=30, seconds=100), ServiceTimes(seconds=0.01))
     assert found.accepted + found.left == pytest.approx(1020, abs=5)
     assert found.rejected == found.offered - found.accepted - found.left
 
 
 def test_a_failed_try_ends_as_a_dead_letter_after_its_last_receive() -> None:
     """With every try failing, all uploads are dead after five receives."""
-    fault = PlannedFault(kind=FaultKind.ERRORS, at=0, seconds=1e6)
-    load = Workload(rate=1, seconds=120)
+    fault = SimulatedFault(kind=OutageKind.ERRORS, at=0, seconds=1e6)
+    load = SimulatedLoad(rate=1, seconds=120)
     found = simulated(
         replace(PLAIN, retry_seconds=1), load, ServiceTimes(seconds=0.01), faults=[fault]
     )
@@ -415,9 +415,9 @@ def test_a_failed_try_ends_as_a_dead_letter_after_its_last_receive() -> None:
 
 def test_a_stopped_event_source_takes_up_its_work_again() -> None:
     """Uploads wait for the fault, and are done after it."""
-    fault = PlannedFault(kind=FaultKind.STOP, at=20, seconds=60)
+    fault = SimulatedFault(kind=OutageKind.STOP, at=20, seconds=60)
     found = simulated(
-        PLAIN, Workload(rate=5, seconds=200), ServiceTimes(seconds=0.1), faults=[fault]
+        PLAIN, SimulatedLoad(rate=5, seconds=200), ServiceTimes(seconds=0.1), faults=[fault]
     )
     assert found.oldest == pytest.approx(60, abs=3)
     assert found.left <= 2
@@ -429,7 +429,7 @@ JOBS = JobsShape(spot_vcpus=64, steady_vcpus=0, overflow_vcpus=32, vcpus=8, atte
 
 def test_jobs_wait_for_their_machine_and_use_spot_first() -> None:
     """A first job waits for the start of a machine; on demand nothing is started."""
-    load = Workload(rate=1, seconds=7200, videos=1 / 60, video_seconds=60, seed=1)
+    load = SimulatedLoad(rate=1, seconds=7200, videos=1 / 60, video_seconds=60, seed=1)
     jobs = simulated(replace(PLAIN, jobs=JOBS), load, ServiceTimes(seconds=0.1)).jobs
     assert jobs is not None
     assert jobs.wait_longest == pytest.approx(RULES.machine_seconds + 10, abs=60)
@@ -440,9 +440,9 @@ def test_jobs_wait_for_their_machine_and_use_spot_first() -> None:
 
 def test_reclaimed_jobs_begin_again_and_fail_only_after_their_attempts() -> None:
     """Every Spot machine is taken three times; no Spot machine can be had for a while."""
-    faults = [PlannedFault(kind=FaultKind.RECLAIM, at=at) for at in (600, 1200, 1800)]
-    faults.append(PlannedFault(kind=FaultKind.NO_SPOT, at=1800, seconds=600))
-    load = Workload(rate=1, seconds=3600, videos=1 / 20, video_seconds=120, seed=1)
+    faults = [SimulatedFault(kind=OutageKind.RECLAIM, at=at) for at in (600, 1200, 1800)]
+    faults.append(SimulatedFault(kind=OutageKind.NO_SPOT, at=1800, seconds=600))
+    load = SimulatedLoad(rate=1, seconds=3600, videos=1 / 20, video_seconds=120, seed=1)
     jobs = simulated(replace(PLAIN, jobs=JOBS), load, ServiceTimes(seconds=0.1), faults=faults).jobs
     assert jobs is not None
     assert jobs.reclaimed > 3
@@ -476,7 +476,12 @@ def test_a_file_of_faults_is_read_and_every_mistake_in_it_is_named(tmp_path: Pat
         '[[fault]]\nkind = "throttle"\ntarget = "catalog"\nat = "10m"\nfor = "5m"\nshare = 0.2\n'
     )
     (fault,) = read_faults(good)
-    assert (fault.kind, fault.at, fault.seconds, fault.share) == (FaultKind.THROTTLE, 600, 300, 0.2)
+    assert (fault.kind, fault.at, fault.seconds, fault.share) == (
+        OutageKind.THROTTLE,
+        600,
+        300,
+        0.2,
+    )
     bad = tmp_path / "bad.toml"
     bad.write_text('[[fault]]\nkind = "quake"\nat = "soon"\nshare = 2\nsize = 1\n')
     with pytest.raises(ParameterError) as caught:

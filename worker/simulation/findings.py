@@ -10,7 +10,7 @@ from worker.simulation import model
 from worker.simulation.model import Outcome, Simulation
 from worker.simulation.rules import Rules
 from worker.simulation.topology import Topology
-from worker.simulation.workload import PlannedFault, ServiceTimes
+from worker.simulation.workload import ServiceTimes, SimulatedFault
 
 LEAST_WAITING = 0.05
 """Seconds that an upload waits on average; below it nothing is called a bottleneck."""
@@ -43,7 +43,7 @@ class Bottleneck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ChainStep:
     """A bottleneck, and what is left when it and all before it are gone."""
 
     bottleneck: Bottleneck
@@ -208,9 +208,9 @@ def chain(
     first: Outcome,
     rules: Rules,
     *,
-    faults: tuple[PlannedFault, ...] = (),
+    faults: tuple[SimulatedFault, ...] = (),
     steps: int,
-) -> Iterator[Step]:
+) -> Iterator[ChainStep]:
     """What comes next: each bottleneck is taken away, and the load is simulated again.
 
     Args:
@@ -222,7 +222,7 @@ def chain(
         if not all_of_them:
             return
         worst = all_of_them[0]
-        yield Step(
+        yield ChainStep(
             bottleneck=worst,
             oldest=found.oldest,
             dead=found.dead,

@@ -33,7 +33,7 @@ class SourceScaling:
         return cls(start=count, ramp=0, most=count)
 
 
-class EventSource:
+class SimulatedSource:
     """Takes batches from a queue and invokes, with as many pollers as its scaling allows.
 
     Args:

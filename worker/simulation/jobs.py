@@ -11,7 +11,7 @@ import simpy
 
 from worker.simulation.rules import Rules
 from worker.simulation.topology import JobsShape
-from worker.simulation.workload import FaultKind, PlannedFault, Workload
+from worker.simulation.workload import OutageKind, SimulatedFault, SimulatedLoad
 
 LOOK_SECONDS = 10.0
 """Between two looks at what machines are needed."""
@@ -69,13 +69,13 @@ class JobMachines:
         self,
         env: simpy.Environment,
         shape: JobsShape,
-        load: Workload,
+        load: SimulatedLoad,
         rules: Rules,
-        faults: Sequence[PlannedFault],
+        faults: Sequence[SimulatedFault],
     ) -> None:
         self._env, self._shape, self._load, self._rules = env, shape, load, rules
-        self._faults = [one for one in faults if one.kind is FaultKind.RECLAIM]
-        self._without = [one for one in faults if one.kind is FaultKind.NO_SPOT]
+        self._faults = [one for one in faults if one.kind is OutageKind.RECLAIM]
+        self._without = [one for one in faults if one.kind is OutageKind.NO_SPOT]
         self._random = Random(f"{load.seed} jobs")
         self._each = max(1, int(rules.machine_vcpus // shape.vcpus))
         self._waiting: deque[_Job] = deque()

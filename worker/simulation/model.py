@@ -20,17 +20,17 @@ import numpy as np
 import simpy
 
 from worker.simulation import limits as rates
-from worker.simulation.functions import Done, EventSource, Instances, SourceScaling, Try
+from worker.simulation.functions import Done, Instances, SimulatedSource, SourceScaling, Try
 from worker.simulation.jobs import JobFigures, JobMachines
 from worker.simulation.limits import RateLimit
 from worker.simulation.queues import MessageQueue, QueuedUpload
 from worker.simulation.rules import Rules
 from worker.simulation.topology import Topology
 from worker.simulation.workload import (
-    FaultKind,
-    PlannedFault,
+    OutageKind,
     ServiceTimes,
-    Workload,
+    SimulatedFault,
+    SimulatedLoad,
     errors_of,
     factor_of,
 )
@@ -56,7 +56,7 @@ DELIVERY, CATALOG, STATUSES, OWNER = "delivery", "catalog", "statuses", "owner"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class StackSample:
     """The state at one moment."""
 
     time: float
@@ -93,7 +93,7 @@ class Outcome:
     """What came of a simulation."""
 
     topology: Topology
-    workload: Workload
+    workload: SimulatedLoad
     service: ServiceTimes
     seconds: float
     """Simulated."""
@@ -125,7 +125,7 @@ class Outcome:
     most_waiting: int
     waits: Waiting
     limits: tuple[RateLimit, ...]
-    samples: tuple[Sample, ...]
+    samples: tuple[StackSample, ...]
     jobs: JobFigures | None
     weight: int
     """One simulated upload stands for so many."""
@@ -160,11 +160,11 @@ class Simulation:
     def __init__(
         self,
         topology: Topology,
-        workload: Workload,
+        workload: SimulatedLoad,
         service: ServiceTimes,
         rules: Rules,
         *,
-        faults: Sequence[PlannedFault] = (),
+        faults: Sequence[SimulatedFault] = (),
         lifted: frozenset[str] = frozenset(),
         weight: int = 1,
         warm: bool = True,
@@ -184,8 +184,8 @@ class Simulation:
         self._env = env = simpy.Environment()
         self._random = Random(workload.seed)
         self._arrivals = np.random.default_rng(workload.seed)
-        self._slowdown = any(one.kind is FaultKind.SLOW for one in faults)
-        self._failing = workload.failures or any(one.kind is FaultKind.ERRORS for one in faults)
+        self._slowdown = any(one.kind is OutageKind.SLOW for one in faults)
+        self._failing = workload.failures or any(one.kind is OutageKind.ERRORS for one in faults)
         self.queue = MessageQueue(
             env,
             most_in_flight=math.inf if IN_FLIGHT in lifted else rules.in_flight,
@@ -202,7 +202,7 @@ class Simulation:
             finish=self._finish,
             unlimited=NEW in lifted,
         )
-        self.source = EventSource(
+        self.source = SimulatedSource(
             env,
             self.queue,
             self.instances.invoke,
@@ -224,12 +224,12 @@ class Simulation:
         self._waits = Waiting()
         self._owed: dict[str, float] = {}
         self._before: dict[str, float] = {}
-        self._samples: list[Sample] = []
+        self._samples: list[StackSample] = []
         self._system_seconds = self._busy_seconds = 0.0
         self._oldest, self._most_waiting = 0.0, 0
         self._last = 0.0
 
-    def _entrance(self) -> tuple[MessageQueue, EventSource | None]:
+    def _entrance(self) -> tuple[MessageQueue, SimulatedSource | None]:
         """The queue that S3 notifies, and the pipe behind it."""
         pipe = self._topology.pipe
         if pipe is None:
@@ -252,7 +252,7 @@ class Simulation:
 
             after.callbacks.append(over)
 
-        return entry, EventSource(
+        return entry, SimulatedSource(
             self._env,
             entry,
             carry,
@@ -378,8 +378,8 @@ class Simulation:
     def _watch(self) -> Generator[simpy.Event, None, None]:
         """Look at everything once a second."""
         used: dict[str, list[float]] = {one.name: [] for one in self._limits}
-        stopped = [one for one in self._faults if one.kind is FaultKind.STOP]
-        throttled = [one for one in self._faults if one.kind is FaultKind.THROTTLE]
+        stopped = [one for one in self._faults if one.kind is OutageKind.STOP]
+        throttled = [one for one in self._faults if one.kind is OutageKind.THROTTLE]
         while True:
             yield self._env.timeout(1)
             now = self._env.now
@@ -466,7 +466,7 @@ class Simulation:
             if self._entry is not self.queue:
                 waiting += len(self._entry)
             self._samples.append(
-                Sample(
+                StackSample(
                     time=now,
                     arrived=(self._offered - offered) / every * self._weight,
                     finished=(self._accepted - accepted) / every * self._weight,
@@ -569,7 +569,7 @@ def _slower(rules: Rules, weight: int) -> Rules:
     )
 
 
-def _hits(fault: PlannedFault, limit: RateLimit) -> bool:
+def _hits(fault: SimulatedFault, limit: RateLimit) -> bool:
     """Whether a throttle is on what a limit is of."""
     return limit.name == DELIVERY if fault.target == DELIVERY else limit.name != DELIVERY
 
@@ -582,7 +582,7 @@ def _lifted_scaling(scaling: SourceScaling, lifted: frozenset[str]) -> SourceSca
 
 
 def _limits(
-    topology: Topology, load: Workload, rules: Rules, lifted: frozenset[str]
+    topology: Topology, load: SimulatedLoad, rules: Rules, lifted: frozenset[str]
 ) -> Iterator[RateLimit]:
     """The rates that an upload needs something of."""
     table = topology.table

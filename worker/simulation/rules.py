@@ -12,7 +12,7 @@ KINDS = ("documented", "assumed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class AwsRule:
     """One figure."""
 
     name: str
@@ -64,12 +64,12 @@ class Rules:
 
 
 @cache
-def listed() -> tuple[Rule, ...]:
+def listed() -> tuple[AwsRule, ...]:
     """All figures, in the order of the file."""
     with FILE.open("rb") as file:
         found = tomllib.load(file)
     return tuple(
-        Rule(
+        AwsRule(
             name=name,
             value=float(one["value"]),
             of=one["of"],

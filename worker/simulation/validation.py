@@ -21,7 +21,7 @@ from worker.local import metrics
 from worker.simulation.model import Simulation
 from worker.simulation.rules import Rules
 from worker.simulation.topology import local
-from worker.simulation.workload import ServiceTimes, Workload
+from worker.simulation.workload import ServiceTimes, SimulatedLoad
 
 STAGES = ("fetch", "render", "commit")
 """Of an upload in a worker, one after the other. The record has the time at which the last one
@@ -37,7 +37,7 @@ ALLOWED = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class FigureComparison:
     """A figure of both."""
 
     name: str
@@ -57,7 +57,7 @@ class Validation:
     uploads: int
     workers: int
     service: ServiceTimes
-    figures: tuple[Comparison, ...]
+    figures: tuple[FigureComparison, ...]
 
     @property
     def good(self) -> bool:
@@ -156,21 +156,21 @@ def validate(
     first, last = done[0].uploaded, max(one.accepted for one in done)
     times = [one.uploaded - first for one in done]
     stack = local(workers, pipe_seconds=PIPE_SECONDS, notify_seconds=0.0, batch=BATCH)
-    load = Workload(
+    load = SimulatedLoad(
         rate=len(times) / max(times[-1], 1.0), seconds=2 * (last - first) + 600, seed=seed
     )
     found = Simulation(stack, load, service, rules, times=times).run()
     real = sorted(one.accepted - one.uploaded for one in done)
     simulated = sorted(latency - ending for latency in found.latencies)
     ranks = (
-        Comparison(
+        FigureComparison(
             name=f"p{rank}",
             loaded=percentile(real, rank / 100),
             simulated=percentile(simulated, rank / 100),
         )
         for rank in (50, 90, 99)
     )
-    rate = Comparison(
+    rate = FigureComparison(
         name=RATE,
         loaded=len(done) / (last - first),
         simulated=len(simulated) / (found.last - ending),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from random import Random
+from statistics import NormalDist
 from typing import Any
 
 from worker.domain.errors import InputError, ParameterError, Problem
@@ -18,9 +19,14 @@ from worker.services.tuning_curve import DurationCurve
 DAY = 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": DAY}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])?")
-_EXPECTED_MAXIMUM = 2.118
-"""Mean of the largest of 36 normal values, in standard deviations (Harter, Biometrika 48, 1961):
-what the slowest of 36 measured uploads says about all."""
+UNCOUNTED = 36
+"""Uploads of a point between two that were measured: as many as `safelight tune` makes."""
+
+
+def _largest(count: int) -> float:
+    """Mean of the largest of so many normal values, in standard deviations (Blom, Statistical
+    Estimates and Transformed Beta-Variables, 1958)."""
+    return NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +46,16 @@ class ServiceTimes:
     def of_curve(cls, curve: DurationCurve, memory: int) -> ServiceTimes:
         """From what ``safelight tune`` has measured.
 
-        The slowest of so many uploads lies about 2.1 standard deviations above the median, which
-        gives the spread.
+        How many standard deviations the slowest of so many uploads lies above the median gives the
+        spread.
         """
         point = curve.at(memory)
         spread = 0.0
         if point.longest and point.longest > point.seconds:
-            # longest = seconds x exp(2.118 s - s^2 / 2), solved for the smaller s.
-            root = _EXPECTED_MAXIMUM**2 - 2 * math.log(point.longest / point.seconds)
-            spread = _EXPECTED_MAXIMUM - math.sqrt(max(root, 0.0))
+            # longest = seconds x exp(most s - s^2 / 2), solved for the smaller s.
+            most = _largest(point.uploads or UNCOUNTED)
+            root = most**2 - 2 * math.log(point.longest / point.seconds)
+            spread = most - math.sqrt(max(root, 0.0))
         return cls(seconds=point.seconds, spread=spread, init_seconds=point.init_seconds or 0.0)
 
     def draw(self, random: Random) -> float:
@@ -59,7 +66,7 @@ class ServiceTimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+class SimulatedLoad:
     """What comes in. Uploads come at random times, independent of each other."""
 
     rate: float
@@ -135,7 +142,7 @@ class Workload:
         return self.rate * (self.spike if spiking else 1)
 
 
-class FaultKind(StrEnum):
+class OutageKind(StrEnum):
     """What goes wrong."""
 
     ERRORS = "errors"
@@ -157,10 +164,10 @@ TARGETS = ("delivery", "catalog")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedFault:
+class SimulatedFault:
     """One fault."""
 
-    kind: FaultKind
+    kind: OutageKind
     at: float
     """Seconds of the simulation."""
     seconds: float = 0.0
@@ -186,7 +193,7 @@ def duration(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def read_faults(path: Path) -> tuple[PlannedFault, ...]:
+def read_faults(path: Path) -> tuple[SimulatedFault, ...]:
     """Read a TOML file with tables ``[[fault]]``.
 
     Raises:
@@ -213,7 +220,7 @@ def read_faults(path: Path) -> tuple[PlannedFault, ...]:
     return tuple(sorted((one for one in faults if one), key=lambda one: one.at))
 
 
-def _fault(table: Any, where: str, problems: list[Problem]) -> PlannedFault | None:
+def _fault(table: Any, where: str, problems: list[Problem]) -> SimulatedFault | None:
     if not isinstance(table, Mapping):
         problems.append(Problem(where, "must be a table"))
         return None
@@ -224,8 +231,8 @@ def _fault(table: Any, where: str, problems: list[Problem]) -> PlannedFault | No
         for name in sorted({*table} - known)
     ]
     kind = str(table.get("kind"))
-    if kind not in [*FaultKind]:
-        problems.append(Problem(f"{where}.kind", f"must be one of {', '.join(FaultKind)}"))
+    if kind not in [*OutageKind]:
+        problems.append(Problem(f"{where}.kind", f"must be one of {', '.join(OutageKind)}"))
     times = {}
     for name in ("at", "for"):
         try:
@@ -237,12 +244,16 @@ def _fault(table: Any, where: str, problems: list[Problem]) -> PlannedFault | No
         for name, most in (("share", 1.0), ("factor", 1000.0))
     }
     target = str(table.get("target", ""))
-    if kind == FaultKind.THROTTLE and target not in TARGETS:
+    if kind == OutageKind.THROTTLE and target not in TARGETS:
         problems.append(Problem(f"{where}.target", f"must be one of {', '.join(TARGETS)}"))
     if len(problems) > before:
         return None
-    return PlannedFault(
-        kind=FaultKind(kind), at=times["at"], seconds=times["for"], target=target, **numbers
+    return SimulatedFault(
+        kind=OutageKind(kind),
+        at=times["at"],
+        seconds=times["for"],
+        target=target,
+        **numbers,
     )
 
 
@@ -256,19 +267,19 @@ def _number(
     return float(value)
 
 
-def factor_of(faults: Sequence[PlannedFault], time: float) -> float:
+def factor_of(faults: Sequence[SimulatedFault], time: float) -> float:
     """How many times longer an upload takes at a time."""
     found = 1.0
     for fault in faults:
-        if fault.kind is FaultKind.SLOW and fault.active(time):
+        if fault.kind is OutageKind.SLOW and fault.active(time):
             found *= fault.factor
     return found
 
 
-def errors_of(faults: Sequence[PlannedFault], time: float) -> float:
+def errors_of(faults: Sequence[SimulatedFault], time: float) -> float:
     """Share of the tries that fail at a time because of faults."""
     good = 1.0
     for fault in faults:
-        if fault.kind is FaultKind.ERRORS and fault.active(time):
+        if fault.kind is OutageKind.ERRORS and fault.active(time):
             good *= 1 - fault.share
     return 1 - good

@@ -11,40 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.entrypoints.cli import output
+from worker.entrypoints.cli.load import Duration
 from worker.entrypoints.cli.parameters import Number, Percent
 from worker.entrypoints.cli.target import DATA
 from worker.prices import HOME
 
 if TYPE_CHECKING:
     from worker.simulation.cost import SimulatedCost
-    from worker.simulation.findings import Bottleneck, Step
+    from worker.simulation.findings import Bottleneck, ChainStep
     from worker.simulation.model import Outcome
 
 SCHEMA = "safelight.simulation/1"
 ENOUGH = 300_000
 """Uploads that are simulated, unless the command says otherwise."""
 _SPIKE = re.compile(r"(\d+(?:\.\d+)?)\s*x?")
-
-
-class Duration(click.ParamType[float]):
-    """``30m``, ``2h``, ``90s``; a number alone is seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Seconds.
-
-        Raises:
-            BadParameter: it is none.
-        """
-        if not isinstance(value, str):
-            return value
-        from worker.simulation.workload import duration
-
-        try:
-            return duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Times(click.ParamType[float]):
@@ -241,7 +221,7 @@ def command(
     that is worth.
     """
     from worker.simulation import rules
-    from worker.simulation.workload import DAY, Workload
+    from worker.simulation.workload import DAY, SimulatedLoad
 
     if show_rules:
         _print_rules(rules.listed(), as_json=as_json)
@@ -250,7 +230,7 @@ def command(
         _validate(loaded, data, seed=seed, as_json=as_json)
         return
     spiking = spike > 1
-    load = Workload(
+    load = SimulatedLoad(
         rate=images_per_day / DAY,
         seconds=steady or (600.0 if spiking else 3600.0),
         spike=spike,
@@ -321,7 +301,10 @@ def _simulate(asked: _Request, load: Any, *, as_json: bool) -> None:
 
 
 def _plain(
-    found: Outcome, reasons: tuple[Bottleneck, ...], steps: tuple[Step, ...], cost: SimulatedCost
+    found: Outcome,
+    reasons: tuple[Bottleneck, ...],
+    steps: tuple[ChainStep, ...],
+    cost: SimulatedCost,
 ) -> dict[str, Any]:
     load = found.workload
     return {
@@ -376,7 +359,10 @@ def _span(seconds: float) -> str:
 
 
 def _text(
-    found: Outcome, reasons: tuple[Bottleneck, ...], steps: tuple[Step, ...], cost: SimulatedCost
+    found: Outcome,
+    reasons: tuple[Bottleneck, ...],
+    steps: tuple[ChainStep, ...],
+    cost: SimulatedCost,
 ) -> Iterator[str]:
     load, stack = found.workload, found.topology
     spike = ""
@@ -426,7 +412,7 @@ def _figures(found: Outcome) -> Iterator[str]:
     )
 
 
-def _reasons(reasons: tuple[Bottleneck, ...], steps: tuple[Step, ...]) -> Iterator[str]:
+def _reasons(reasons: tuple[Bottleneck, ...], steps: tuple[ChainStep, ...]) -> Iterator[str]:
     if not steps:
         yield "no bottleneck: uploads wait for nothing but their own work"
     for number, step in enumerate(steps, 1):
