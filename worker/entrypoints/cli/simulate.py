@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.entrypoints.cli import output
-from worker.entrypoints.cli.load import Duration
-from worker.entrypoints.cli.parameters import Number, Percent
+from worker.entrypoints.cli.parameters import Duration, Number, Percent
 from worker.entrypoints.cli.target import DATA
 from worker.prices import HOME
 
