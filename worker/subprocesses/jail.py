@@ -8,7 +8,7 @@ Two walls of the Linux kernel, neither of which needs a privilege (decision 21):
   change of owner, mode or identity. It answers EPERM; the program goes on.
 
 Both hold for every thread and process that is started afterwards, and nobody can lift them.
-``launch`` imports this file by its folder: it needs the standard library alone.
+It needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ class Jail:
     """Folders whose files may be listed and not read."""
     write: tuple[str, ...] = ()
     """Folders in which anything may be read, made, changed and deleted; files to be changed."""
-    program: str = ""
-    """One program that it may become. It stays in the jail."""
 
 
 # Where programs look for code, fonts and what the C library reads. None of it is a secret.
@@ -107,13 +105,11 @@ def _landlock(libc: ctypes.CDLL, jail: Jail) -> None:
         )
     )
     changes = every & ~(_EXECUTE | _IOCTL_DEV)
-    program = _executables(jail.program)
     try:
         _allow(libc, rules, jail.read, _READ_FILE | _READ_DIR)
         _allow(libc, rules, jail.look, _READ_DIR)
         _allow(libc, rules, ("/dev/null",), _READ_FILE | _WRITE_FILE)
         _allow(libc, rules, jail.write, changes)
-        _allow(libc, rules, program, _READ_FILE | _EXECUTE)
         _checked(libc.syscall(_RESTRICT_SELF, ctypes.c_int(rules), ctypes.c_uint32(0)))
     finally:
         os.close(rules)
@@ -126,7 +122,7 @@ def _allow(libc: ctypes.CDLL, rules: int, paths: Iterable[str], rights: int) -> 
         except OSError:
             continue
         try:
-            is_folder = os.path.isdir(f"/proc/self/fd/{place}")  # noqa: PTH112  (see launch)
+            is_folder = os.path.isdir(f"/proc/self/fd/{place}")  # noqa: PTH112
             given = rights if is_folder else rights & _OF_FILES
             rule = struct.pack("=Qi", given, place)  # packed, as the header has it
             _checked(
@@ -140,14 +136,6 @@ def _allow(libc: ctypes.CDLL, rules: int, paths: Iterable[str], rights: int) -> 
             )
         finally:
             os.close(place)
-
-
-def _executables(program: str) -> tuple[str, ...]:
-    """A program and what the kernel starts in its stead: the loader of shared libraries."""
-    return (program, *_LOADERS) if program else ()
-
-
-_LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 
 
 # --- seccomp ------------------------------------------------------------------------------------
@@ -165,7 +153,16 @@ _DENIED = (
     *("socket", "socketpair", "bind", "connect", "listen", "accept", "accept4"),
     *("io_uring_setup", "io_uring_enter", "io_uring_register"),
     # Processes: new ones, and those of others.
-    *("fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise"),
+    *(
+        "execve",
+        "execveat",
+        "fork",
+        "vfork",
+        "ptrace",
+        "process_vm_readv",
+        "process_vm_writev",
+        "process_madvise",
+    ),
     *("pidfd_open", "pidfd_getfd", "pidfd_send_signal", "kcmp", "tkill", "rt_sigqueueinfo"),
     *("rt_tgsigqueueinfo", "setpriority", "ioprio_set", "migrate_pages", "move_pages"),
     # What other processes of this user share.
@@ -186,7 +183,6 @@ _DENIED = (
     *("acct", "sethostname", "setdomainname", "settimeofday", "clock_settime", "clock_adjtime"),
     *("adjtimex", "iopl", "ioperm", "lookup_dcookie", "vhangup", "nfsservctl"),
 )
-_PROGRAMS = ("execve", "execveat")
 _OF_OTHERS = ("kill", "tgkill", "sched_setaffinity", "sched_setscheduler", "sched_setparam")
 """Calls whose first argument is a process. It may be this one; ``tgkill`` is how it aborts."""
 
@@ -202,14 +198,14 @@ class _Compare(ctypes.Structure):
     )
 
 
-def _seccomp(_: ctypes.CDLL, jail: Jail) -> None:
+def _seccomp(_: ctypes.CDLL, __: Jail) -> None:
     library = ctypes.CDLL("libseccomp.so.2")  # raises OSError where it is not installed
     library.seccomp_init.restype = ctypes.c_void_p
     rules = ctypes.c_void_p(library.seccomp_init(_ALLOW))
     if not rules:
         raise OSError("libseccomp has no memory")
     try:
-        for name, action, comparisons in _rules(jail):
+        for name, action, comparisons in _rules():
             number = library.seccomp_syscall_resolve_name(name.encode())
             if number == _UNKNOWN:
                 continue
@@ -224,9 +220,9 @@ def _seccomp(_: ctypes.CDLL, jail: Jail) -> None:
         library.seccomp_release(rules)
 
 
-def _rules(jail: Jail) -> Iterable[tuple[str, int, tuple[_Compare, ...]]]:
+def _rules() -> Iterable[tuple[str, int, tuple[_Compare, ...]]]:
     """Calls, what becomes of them, and of which arguments."""
-    for name in _DENIED if jail.program else (*_DENIED, *_PROGRAMS):
+    for name in _DENIED:
         yield name, _EPERM, ()
     # Threads may be started, by `clone`, whose flags can be read: those of `clone3` cannot, and the
     # C library takes the older one where it is told that there is none.
