@@ -7,7 +7,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from botocore.session import Session
 from pulumi import _types
@@ -39,6 +39,18 @@ def _arguments(token: str) -> Any:
 def known_inputs(token: str) -> frozenset[str]:
     """Every input of a type, in camel case."""
     return frozenset(_types.input_type_py_to_pulumi_names(_arguments(token)).values())
+
+
+def is_input(token: str, path: str) -> bool:
+    """Whether a type has an input, or a nested property of one (``a.b``)."""
+    *outer, last = path.split(".")
+    found = _arguments(token)
+    for key in outer:
+        kind = _types.input_type_types(found).get(key)
+        found = get_args(kind)[0] if get_args(kind) else kind
+        # An entry of a list may also be a promise of one.
+        found = get_args(found)[0] if get_args(found) else found
+    return last in _types.input_type_py_to_pulumi_names(found).values()
 
 
 @functools.cache
@@ -102,12 +114,31 @@ def differences(token: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> d
     replaces = rules.REPLACES[token]
     found: dict[str, int] = {}
     for key in sorted(({*old} | {*new}) - {DEFAULTS}):
-        for path, kind in _compare(key, old.get(key), new.get(key)):
-            found[path] = kind + (1 if key in replaces else 0)
+        for path, kind, value in _compare(key, old.get(key), new.get(key)):
+            found[path] = kind + (1 if key in replaces or _within(path, value, replaces) else 0)
     return found
 
 
-def _compare(path: str, old: Any, new: Any) -> Iterator[tuple[str, int]]:
+def _within(path: str, value: Any, replaces: frozenset[str]) -> bool:
+    """Whether a nested property that replaces is what differs, or came or went with what does."""
+    bare = re.sub(r"\[[^]]*]", "", path)
+    return bare in replaces or any(
+        one.startswith(f"{bare}.") and _holds(value, one.removeprefix(f"{bare}.").split("."))
+        for one in replaces
+    )
+
+
+def _holds(value: Any, keys: list[str]) -> bool:
+    """Whether there is something at the end of some keys, in any entry of a list."""
+    if isinstance(value, list):
+        return any(_holds(one, keys) for one in value)
+    if not keys:
+        return value is not None
+    return isinstance(value, Mapping) and _holds(value.get(keys[0]), keys[1:])
+
+
+def _compare(path: str, old: Any, new: Any) -> Iterator[tuple[str, int, Any]]:
+    """Paths, kinds of difference without replacement, and what is there or was."""
     if old == new:
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -121,8 +152,8 @@ def _compare(path: str, old: Any, new: Any) -> Iterator[tuple[str, int]]:
             after = new[at] if at < len(new) else None
             yield from _compare(f"{path}[{at}]", before, after)
     elif old is None:
-        yield path, Kind.ADD
+        yield path, Kind.ADD, new
     elif new is None:
-        yield path, Kind.DELETE
+        yield path, Kind.DELETE, old
     else:
-        yield path, Kind.UPDATE
+        yield path, Kind.UPDATE, new

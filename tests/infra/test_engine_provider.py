@@ -29,6 +29,7 @@ LONGEST_STACK = "s" * 20
 ROLE = "aws:iam/role:Role"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
 QUEUE = "aws:sqs/queue:Queue"
+DEFINITION = "aws:batch/jobDefinition:JobDefinition"
 TRUST = """{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
 ]}"""
@@ -50,9 +51,13 @@ def custom(declared: Declaration) -> list[Resource]:
 def test_every_type_of_the_program_has_its_rules() -> None:
     """And every rule is about inputs and types that there are."""
     assert {*rules.REPLACES} == {*RESOURCE_TYPES}
+    read = sorted(" ".join(rules.READ.values()).split())
+    assert read == sorted(token.split(":")[1] for token in RESOURCE_TYPES)
     for table in (rules.REPLACES, rules.KEYS):
         for token, names in table.items():
-            assert {*names} <= properties.known_inputs(token), token
+            assert not [one for one in names if not properties.is_input(token, one)], token
+    for token, name in rules.AUTO_NAMED.items():
+        assert properties.is_input(token, name)
     for token, users in rules.HOLDS.items():
         assert {token, *users} <= {*RESOURCE_TYPES}
     assert {*rules.NAMES, *rules.LENGTHS, *rules.DELETED_FIRST} <= {*RESOURCE_TYPES}
@@ -205,6 +210,23 @@ def test_a_difference_says_where_and_whether_it_replaces() -> None:
         "tags.b": kinds.UPDATE,
         "delaySeconds": kinds.ADD,
     }
+
+
+def test_a_nested_property_replaces_alone() -> None:
+    """Its siblings do not; an entry more of a list does, and another value in an entry does not."""
+    kinds = messages.PropertyDiff.Kind
+    old = {"retryStrategy": {"attempts": 1, "evaluateOnExits": [{"action": "EXIT"}]}}
+    new = {
+        "retryStrategy": {"attempts": 2, "evaluateOnExits": [{"action": "RETRY"}, {"action": "a"}]}
+    }
+    assert properties.differences(DEFINITION, old, new) == {
+        "retryStrategy.attempts": kinds.UPDATE,
+        "retryStrategy.evaluateOnExits[0].action": kinds.UPDATE,
+        "retryStrategy.evaluateOnExits[1]": kinds.ADD_REPLACE,
+    }
+    assert properties.differences(DEFINITION, old, {}) == {"retryStrategy": kinds.DELETE_REPLACE}
+    few = {"retryStrategy": {"attempts": 1}}
+    assert properties.differences(DEFINITION, few, {}) == {"retryStrategy": kinds.DELETE}
 
 
 def test_a_name_of_its_own_has_to_be_free_first(served: Callable[[], Engine]) -> None:
