@@ -114,7 +114,7 @@ def topic_of(running: Running) -> Iterator[Topic]:
 def commands(page: str, tmp_path: Path) -> list[list[str]]:
     """The arguments of `safelight` on a page, as a shell hands them over."""
     script = "".join(runbooks.blocks(runbooks.pages()[page]))
-    settings = dict.fromkeys(declare().exports["environment"], "set")
+    settings = runbooks.GIVEN | dict.fromkeys(declare().exports["environment"], "set")
     found = programs.recorded(script, tmp_path, settings)
     return [arguments for program, *arguments in found if program == "safelight"]
 
