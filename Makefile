@@ -1,7 +1,7 @@
 # One line a command; the shell behind them is in .make/. `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan audit sbom images-test engine-test fuzz preview deploy destroy docs infra-docs lock clean
+.PHONY: help demo test up submit setup check fmt format lint types imports bench ffmpeg-test build push run shell scan audit sbom images-test engine-test moto-test fuzz preview deploy destroy docs infra-docs lock clean
 
 BIN := .venv/bin
 STEP := @.make/step
@@ -56,6 +56,9 @@ build: ## Build both container images: ARCH=amd64|arm64|both
 
 images-test: setup ## Test the built images: ARGS="-k lambda"
 	@.make/images-test $(ARGS)
+
+moto-test: setup ## Run the contract suites on moto's server, the second emulator: ARGS="-x"
+	@.venv/bin/python -m pytest --emulator moto tests/contract $(ARGS)
 
 engine-test: setup ## Test deployments with Pulumi's own engine, if it is installed: ARGS="-x"
 	@.make/engine-test $(ARGS)

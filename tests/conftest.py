@@ -31,9 +31,15 @@ settings.load_profile(os.environ.get("SAFELIGHT_TEST_PROFILE", "quick"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The one way to change a golden file."""
+    """The one way to change a golden file, and the emulator of the contract suites."""
     parser.addoption(
         "--write-golden", action="store_true", help="write golden files instead of comparing"
+    )
+    parser.addoption(
+        "--emulator",
+        choices=("embedded", "moto"),
+        default="embedded",
+        help="what tests/contract runs on (docs/emulators.md)",
     )
 
 
