@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.contract.differences import SHORT, SUITES, table
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(600)  # the first run installs moto
 def test_some_suites_hold_on_the_second_emulator() -> None:
     """All of their tests pass on moto, but those that must fail there."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]

@@ -56,7 +56,7 @@ def _commands_of(group: click.Group, context: click.Context) -> Iterator[tuple[s
             group_of = None
         if group_of is None or group_of.invoke_without_command:
             # A command keeps the first help option it was asked for, whatever the context was then.
-            command._help_option = None  # noqa: SLF001
+            command._help_option = None
             yield inner.command_path, command.get_help(inner)
         if group_of is not None:
             yield from _commands_of(group_of, inner)

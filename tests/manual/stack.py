@@ -38,7 +38,7 @@ VIDEO = "holiday.mp4"
 SAMPLES = ("harbour-at-dusk.jpg", "broken/letter.jpg")
 """Of what `make demo` leaves in demo/in."""
 _OTHERS = ("AWS_", "SAFELIGHT_", "MAKE", "MFLAGS")
-"""Beginnings of variables that a reader does not have: `make` of the tests would make `make` print more."""
+"""Beginnings of variables that a reader does not have: with those of `make`, it prints more."""
 _PRELUDE = """
 make() {
   case "$*" in
