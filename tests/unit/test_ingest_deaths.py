@@ -159,6 +159,23 @@ def test_files_that_are_closed_while_they_are_replaced_expire_all_the_same() -> 
     assert [tags(world)[key] for key in old] == [SUPERSEDED | CLOSED] * len(old)
 
 
+@pytest.mark.parametrize("behind", [timedelta(), timedelta(minutes=2), timedelta(minutes=14)])
+def test_a_replaced_version_expires_whatever_the_clock_of_the_worker_says(
+    behind: timedelta,
+) -> None:
+    """S3 takes requests of a clock that is a quarter of an hour wrong."""
+    world = World()
+    stored = datetime.fromisoformat(MODIFIED)
+    world.now = lambda: stored - behind  # type: ignore[method-assign]
+    world.ingest(upload(world))
+    old = world.delivered()
+
+    world.ingest(upload(world, OTHER))
+
+    assert [tags(world)[key] for key in old] == [SUPERSEDED | CLOSED] * len(old)
+    assert all(tags(world)[key] == {} for key in world.delivered() - old)
+
+
 def test_who_removes_an_asset_again_removes_what_was_left() -> None:
     """A removal that dies after the record has gone is completed by the same call, an hour later:
     files that are younger may be about to get a record."""

@@ -124,7 +124,7 @@ class RenditionStore:
                 range(len(page)),
             )
 
-    def expire(self, prefix: str, *, since: str) -> None:
+    def expire(self, prefix: str, *, since: str, by: str = "") -> None:
         """Let what lies below a prefix expire, because its version is served no more.
 
         A repeated call goes on where the last one was. What a job has left for itself is removed:
@@ -134,8 +134,13 @@ class RenditionStore:
             prefix: of a version.
             since: when the version was replaced; what was written again later is done already. A
                 minute more counts: the store has a clock of its own.
+            by: prefix of the version that replaced it. Its files were stored just before, by the
+                store's clock: they tell if the process that said ``since`` was minutes behind.
         """
-        until = datetime.fromisoformat(since) + CLOCKS
+        until = datetime.fromisoformat(since)
+        if by and (first := next(self._store.list(self._bucket, by), None)) is not None:
+            until = max(until, datetime.fromisoformat(first.modified))
+        until += CLOCKS
 
         def end(found: StoredObject) -> None:
             if found.key.endswith(_OF_JOBS) or _CHECKPOINT in found.key:

@@ -58,7 +58,7 @@ from worker.domain.errors import (
     TransientError,
 )
 from worker.domain.image import Limits, Probe, Recipe
-from worker.domain.keys import prefix_of
+from worker.domain.keys import prefix_of, version_prefix
 from worker.domain.moderation import Moderation, ModerationOutcome
 from worker.domain.user_metadata import UserMetadata, from_metadata
 from worker.imaging import engine
@@ -625,7 +625,7 @@ class Ingest:
             return
         for version in sorted(recorded - {"", current.version, found.version}):
             prefix = prefix_of(found.asset, version)
-            self._renditions.expire(prefix, since=current.updated_at)
+            self._renditions.expire(prefix, since=current.updated_at, by=version_prefix(current))
         # Its own files may have been stored after it was replaced, by a process that died then.
         self._renditions.expire(own, since=self._time())
         invalidate(self._catalog, current, "replaced")
@@ -634,7 +634,7 @@ class Ingest:
         """What follows a commit; repeated by a retry that finds the commit."""
         if record.replaces and record.status is not Status.DELETED:
             replaced = prefix_of(record.asset, record.replaces)
-            self._renditions.expire(replaced, since=record.updated_at)
+            self._renditions.expire(replaced, since=record.updated_at, by=version_prefix(record))
             invalidate(self._catalog, record, "replaced")
         if record.status is Status.DELETED:
             if record.renditions:
