@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -275,8 +275,10 @@ def content(clients: RootClients, version: str) -> int:
     return int(byte)
 
 
-def bucket_with_events(clients: RootClients) -> str:
-    """A bucket with versions that tells a queue; its URL."""
+def bucket_with_events(
+    clients: RootClients, events: Any = ("s3:ObjectCreated:*",), *, versions: str = "Enabled"
+) -> str:
+    """A bucket that tells a queue of its events; the queue's URL."""
     url = clients.sqs.create_queue(QueueName="uploads")["QueueUrl"]
     named = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     arn = named["Attributes"]["QueueArn"]
@@ -290,12 +292,14 @@ def bucket_with_events(clients: RootClients) -> str:
     clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     place: Any = {"LocationConstraint": emulator.REGION}
     clients.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
-    clients.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    if versions:
+        clients.s3.put_bucket_versioning(
+            Bucket=BUCKET,
+            VersioningConfiguration={"Status": versions},  # type: ignore[typeddict-item]
+        )
     clients.s3.put_bucket_notification_configuration(
         Bucket=BUCKET,
-        NotificationConfiguration={
-            "QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]
-        },
+        NotificationConfiguration={"QueueConfigurations": [{"QueueArn": arn, "Events": events}]},
     )
     return url
 
@@ -350,6 +354,54 @@ def test_what_the_disk_does_not_take_is_not_answered_for(kept: Kept, log: str) -
     clients = kept.start()
     listed = clients.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert [(one["Key"], one["Size"]) for one in listed] == [("small", 1000)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX's")
+def test_an_event_is_on_disk_before_its_object(kept: Kept) -> None:
+    """If the disk does not take the object, its event has been kept: never the other way round."""
+    clients = kept.start(sys.executable, "-c", LIMITED)
+    url = bucket_with_events(clients)
+    with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
+        clients.s3.put_object(Bucket=BUCKET, Key="large", Body=b"x" * 400_000)
+    assert kept.running.process.wait(10)
+
+    clients = kept.start()
+    assert events_of(clients, url) == [("ObjectCreated:Put", "large")]
+    assert "Contents" not in clients.s3.list_objects_v2(Bucket=BUCKET)
+
+
+@pytest.mark.parametrize("versions", ["Enabled", "Suspended"])
+def test_an_event_is_on_disk_before_its_object_is_removed(kept: Kept, versions: str) -> None:
+    """A process that ends right after the event has removed nothing."""
+    clients = kept.start()
+    both = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
+    url = bucket_with_events(clients, both, versions=versions)
+    clients.s3.put_object(Bucket=BUCKET, Key="1.jpg", Body=b"1")
+    assert events_of(clients, url) == [("ObjectCreated:Put", "1.jpg")]
+    [described] = kept.folder.rglob("1.jpg.meta.json")
+    before = described.read_bytes()
+    described.unlink()
+    described.mkdir()  # a file that can neither be written nor removed
+    with suppress(ConnectionClosedError, EndpointConnectionError):
+        clients.s3.delete_object(Bucket=BUCKET, Key="1.jpg")
+    kept.kill()
+    described.rmdir()
+    described.write_bytes(before)
+
+    clients = kept.start()
+    [(event, key)] = events_of(clients, url)
+    assert event.startswith("ObjectRemoved:")
+    assert key == "1.jpg"
+
+
+def events_of(clients: RootClients, url: str) -> list[tuple[str, str]]:
+    """The events that wait in a queue, each with its key; they are removed."""
+    found = []
+    for message in clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]:
+        clients.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        for one in json.loads(message["Body"]).get("Records", []):
+            found.append((one["eventName"], one["s3"]["object"]["key"]))
+    return found
 
 
 def test_what_ministack_has_saved_itself_is_taken_over(kept: Kept) -> None:

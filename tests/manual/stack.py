@@ -101,7 +101,7 @@ class Stack:
             (folder / file).write_text(text)
         (folder / ".up").write_text(self.printed)
         environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(_OTHERS)},
+            **_environment(),
             "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
             "HOME": str(folder),
             "UP": str(folder / ".up"),
@@ -112,6 +112,11 @@ class Stack:
         }
         wrong = session.run(todo, folder, environment, prelude=_PRELUDE, addresses=self._addresses)
         return [f"{name}:{one}" for one in wrong]
+
+
+def _environment() -> dict[str, str]:
+    """The variables of this process that a reader has too."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(_OTHERS)}
 
 
 def files(found: list[Block]) -> Mapping[str, str]:
@@ -173,6 +178,7 @@ def made_up(folder: Path) -> Iterator[Stack]:
         process = subprocess.Popen(
             ["make", "up", f"ARGS={options}"],
             cwd=ROOT,
+            env=_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

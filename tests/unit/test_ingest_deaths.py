@@ -108,9 +108,13 @@ def test_a_duplicate_changes_nothing_that_was_decided(decision: str) -> None:
     assert list(tags(world).values()) == [closed] * 3
 
 
-def test_files_of_an_upload_that_was_never_recorded_expire() -> None:
-    """Its worker has died, a newer upload was recorded, and one more is just being made."""
+@pytest.mark.parametrize("behind", [timedelta(), timedelta(minutes=14)])
+def test_files_of_an_upload_that_was_never_recorded_expire(behind: timedelta) -> None:
+    """Its worker has died, a newer upload was recorded, and one more is just being made. A worker
+    whose clock is behind the store's lets the files expire too."""
     world = World()
+    stored = datetime.fromisoformat(MODIFIED)
+    world.now = lambda: stored - behind  # type: ignore[method-assign]
     stale, second, third = upload(world), upload(world, OTHER), upload(world, PHOTO + b"\0")
     killed(world, stale, "catalog.commit")
     left = world.delivered()

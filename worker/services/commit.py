@@ -134,8 +134,9 @@ class RenditionStore:
             prefix: of a version.
             since: when the version was replaced; what was written again later is done already. A
                 minute more counts: the store has a clock of its own.
-            by: prefix of the version that replaced it. Its files were stored just before, by the
-                store's clock: they tell if the process that said ``since`` was minutes behind.
+            by: prefix of the version that replaced it, or ``prefix`` itself if all its files
+                expire. The first file below it has the store's time, which counts if the clock of
+                the process that said ``since`` is behind.
         """
         until = datetime.fromisoformat(since)
         if by and (first := next(self._store.list(self._bucket, by), None)) is not None:

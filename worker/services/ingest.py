@@ -627,7 +627,7 @@ class Ingest:
             prefix = prefix_of(found.asset, version)
             self._renditions.expire(prefix, since=current.updated_at, by=version_prefix(current))
         # Its own files may have been stored after it was replaced, by a process that died then.
-        self._renditions.expire(own, since=self._time())
+        self._renditions.expire(own, since=self._time(), by=own)
         invalidate(self._catalog, current, "replaced")
 
     def _after_commit(self, record: AssetRecord) -> None:

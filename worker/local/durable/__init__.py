@@ -8,7 +8,8 @@ program runs it, in its own environment and with the standard library alone, wit
   answered survives SIGKILL.
 - Every other service's state (roles, keys, sessions, rules, buckets' settings) is a row of the same
   file, written before the answer to each request that changes it.
-- An event of S3 is in its queue before the upload is answered, not some time later in a thread.
+- An event of S3 is in its queue before the object is written, not some time later in a thread: no
+  object stays that no event has told of.
 - A request that waits for messages of a queue is answered when one comes, not up to 0.1 s later.
 - Objects are files as before. A write that was cut off before its answer is undone at the start.
 - A stream also tells of items whose time to live was over, as AWS's does.

@@ -7,7 +7,9 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,12 @@ _ROWS = frozenset(
 
 def keep_objects(s3: Any, store: Store) -> None:
     """Deliver events before the answer, hold no bytes of objects in memory and their records as
-    text, and end where an object cannot be written."""
+    text, and end where an object cannot be written.
+
+    An event is on disk before the object is written or removed. A process that ends in between
+    leaves an event of nothing, which its reader sees when it looks at the key. The other order
+    would leave an object that no event ever tells of.
+    """
     write, version = s3._atomic_write, s3._version_entry_from_record
     persist = s3._persist_object
 
@@ -60,11 +67,18 @@ def keep_objects(s3: Any, store: Store) -> None:
             bucket["objects"] = PackedRecords(bucket["objects"])
 
     def persisted(bucket: str, key: str, record: Any) -> None:
+        store.commit()  # its event has been fired
         persist(bucket, key, record)
         pack(s3._buckets[bucket])
 
+    def following(change: Callable[..., object]) -> Callable[..., None]:
+        # Removals fire their event after their change. The context names the account.
+        return lambda *values: store.after(partial(copy_context().run, change, *values))
+
     s3._fire_s3_event_async, s3._atomic_write = fire, written
     s3._version_entry_from_record, s3._persist_object = described, persisted
+    s3._delete_persisted_object = following(s3._delete_persisted_object)
+    s3._persist_delete_marker = following(s3._persist_delete_marker)
     for bucket in s3._buckets._data.values():  # read at the import
         pack(bucket)
 

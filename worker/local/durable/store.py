@@ -61,6 +61,7 @@ class Store:
         self._lock = threading.Lock()
         self._changes: list[tuple[str, tuple[object, ...]]] = []
         self._stale: dict[str, Callable[[], object]] = {}
+        self._following: list[Callable[[], object]] = []
         self.refused: OSError | None = None
         """What the disk has said of an object that could not be written."""
 
@@ -74,8 +75,19 @@ class Store:
         with self._lock:
             self._stale[service] = encoded
 
+    def after(self, action: Callable[[], object]) -> None:
+        """Do something right after the next commit. Only the event loop may ask for it."""
+        self._following.append(action)
+
     def commit(self) -> None:
         """Write everything collected, or end the process: an answer means that it is on disk."""
+        self._write()
+        following, self._following = self._following, []
+        for action in following:
+            action()
+        self._write()  # ends the process if one of them has failed
+
+    def _write(self) -> None:
         if not (self._changes or self._stale or self.refused):
             return
         with self._lock:
