@@ -36,13 +36,13 @@ from worker.services.tuning_curve import Point
         ("S3, originals written", 1_500.00),
         # Read and looked at: 600 million at $0.40 a million.
         ("S3, originals read", 240.00),
-        # 1 sent by S3, a tenth received, a tenth deleted: 360 million at $0.40 a million.
-        ("SQS, uploads", 144.00),
+        # 1 sent by S3, 1 received, 1 deleted: 900 million at $0.40 a million.
+        ("SQS, uploads", 360.00),
         ("EventBridge Pipes", 120.00),
-        # Three requests for each ten uploads: 90 million at $0.50 a million.
-        ("SQS FIFO, uploads", 45.00),
-        # 30 million calls at $0.20 a million.
-        ("Lambda, calls of ingest", 6.00),
+        # Three requests for each upload: 900 million at $0.50 a million.
+        ("SQS FIFO, uploads", 450.00),
+        # 300 million calls at $0.20 a million.
+        ("Lambda, calls of ingest", 60.00),
         # 4.9 files of each upload at $5 a million.
         ("S3, files written", 7_350.00),
         # 3,000 million units at $0.625 a million.
@@ -246,7 +246,7 @@ def test_measured_durations_replace_the_assumed_ones() -> None:
     started = line(
         bill(Design(memory=1280), Traffic(), PRICE, NEED, seen), "Lambda, INIT of ingest"
     )
-    assert started.amount == pytest.approx(30e6 * 0.005 * 2.0 * 1280 / 1024)
+    assert started.amount == pytest.approx(300e6 * 0.005 * 2.0 * 1280 / 1024)
 
 
 def test_an_amount_below_zero_is_no_line_that_is_left_out() -> None:
@@ -412,8 +412,8 @@ def test_compute_of_a_million_by_hand() -> None:
     """Seconds x gigabytes of all functions, and INIT; no calls. With a plan 12 % less of all."""
     found = priced(Design(memory=1769, cache_gigabytes=0), misses=0.6)
     gigabytes, dropped = 1769 / 1024, 3 * 0.6 * 0.95 * 1.1 / 3
-    seconds = (0.1 + 0.21) * gigabytes + 0.005 * 1.5 * gigabytes / 10  # ingest and its INIT
-    seconds += 0.02 * 0.5 + 0.008 * 0.5 + 0.01 * 0.125 / 10  # outbox, ledger, grouping
+    seconds = (0.1 + 0.21) * gigabytes + 0.005 * 1.5 * gigabytes  # ingest and its INIT
+    seconds += 0.02 * 0.5 + 0.008 * 0.5 + 0.01 * 0.125  # outbox, ledger, grouping
     seconds += dropped * (0.03 + 0.005 * 1.5) * gigabytes  # delivery and its INIT
     assert found.compute_of_a_million == pytest.approx(seconds * 1e6 * 0.0000133334)
     plan = priced(Design(memory=1769, cache_gigabytes=0, compute_plan="year"), misses=0.6)
@@ -558,7 +558,7 @@ def test_the_readme_of_the_program_quotes_the_bill() -> None:
         f"${machine:,.0f} a month each (c7g, on demand), {PRICE.machine_plan_year:.0%} less",
         f"about ${16 * machine:,.0f} a month, ${16 * machine * 0.73:,.0f} with a savings plan",
         f"{PRICE.lambda_plan_year:.0%} less of Lambda's duration",
-        f"receive and delete in batches of ten | ${line(found, 'SQS, uploads').usd:,.0f} |",
+        f"| standard queue: send, receive, delete | ${line(found, 'SQS, uploads').usd:,.0f} |",
         f"| at most ${line(found, 'EventBridge Pipes').usd:,.0f} |",
         f"| together | at most ${fifo + line(found, 'SQS, uploads').usd:,.0f} |",
         f"${line(found, 'VPC, endpoints').usd:,.0f} with three zones",

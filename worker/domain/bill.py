@@ -88,8 +88,9 @@ class Design:
     pollers: int = 0
     """Provisioned pollers of the ingest queue."""
     ordering: str = "fifo"
-    batch: int = 10
-    """Uploads of a call of the ingest function."""
+    batch: int = 1
+    """Uploads of a call of the ingest function. Under a steady load it is one where the queue has no
+    batching window, as FIFO queues have not (``safelight simulate --images-per-day 10e6``)."""
     second_format: str = "webp"
     """Made beside JPEG: one of ``FORMATS``."""
     lazy: bool = False

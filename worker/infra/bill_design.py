@@ -63,7 +63,8 @@ def design_of(config: Any) -> Design:
         snap_start=config.delivery.snap_start,
         pollers=config.intake.minimum_pollers,
         ordering=str(config.intake.ordering),
-        batch=config.intake.batch_size,
+        # Lambda takes the messages that are there; a steady load has one upload for each call.
+        batch=config.intake.batch_size if config.intake.batch_window else 1,
         second_format="jxl" if Format.JXL in formats else "webp",
         moderated=moderated,
         workflow=moderated,
@@ -95,11 +96,6 @@ def _notes(config: Any) -> tuple[str, ...]:
         found.append(
             f"the recipe {config.recipe} is priced as `default`: measure yours with "
             f"`safelight cost recipe`"
-        )
-    if config.intake.ordering == "fifo" and config.intake.batch_size > 1:
-        found.append(
-            f"calls are priced with {config.intake.batch_size} uploads each; Lambda does not wait "
-            f"for a full batch of a FIFO queue, so a steady load comes one by one: --set batch=1"
         )
     if config.cost.savings_plan_cents:
         found.append("the savings plan is priced as if it covered all that it may cover")

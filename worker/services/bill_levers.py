@@ -83,7 +83,7 @@ LEVERS: tuple[Lever, ...] = (
     _lever("SnapStart of delivery", "on", "off", {"snap_start": True}, snap_start=False),
     _lever("provisioned pollers", "none", "2", {"pollers": 0}, pollers=2),
     _lever("managed instances", "on", "off", {"managed": True}, managed=False),
-    _lever("batches of the ingest function", "10", "1", {"batch": 10}, batch=1),
+    _lever("batches of the ingest function", "1", "10", {"batch": 1}, batch=10),
     _lever("Spot for jobs", "all", "none", {"spot": 1.0}, spot=0.0),
     _lever(
         "Compute Savings Plan, 1 year", "bought", "none", {"compute_plan": "year"}, compute_plan=""
@@ -210,7 +210,6 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("moderation in tiers", ("moderated",)),
     ("one decode, files that pay", ("one_decode", "second_format", "lazy", "avif")),
     ("arm64", ("architecture", "memory")),
-    ("batches of ten", ("batch",)),
     ("Intelligent-Tiering, then Glacier", ("originals", "glacier_after_days", "tier_at_upload")),
     ("files expire", ("rendition_days",)),
     ("delivery", ("delivery", "price_class", "flat_rate")),
@@ -222,7 +221,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "compute_plan", "table_plan", "edge_plan", "managed", "snap_start", "pollers",
     )),
     ("order, cache, logs, watching", (
-        "ordering", "cache_gigabytes", "access_logs", "access_log_days", "archive_days",
+        "ordering", "batch", "cache_gigabytes", "access_logs", "access_log_days", "archive_days",
         "log_retention_days", "observed", "trace_percent",
     )),
 )  # fmt: skip

@@ -200,7 +200,7 @@ def _unlike(model: Model, curve: DurationCurve) -> Iterator[str]:
         )
     if curve.batch != design.batch and not design.managed:
         yield (
-            f"the durations are of batches of {curve.batch}, the design has up to "
+            f"the durations are of batches of {curve.batch}, the design has batches of "
             f"{design.batch}: a fuller batch waits less"
         )
     megabytes = curve.photos.bytes / MEGABYTE

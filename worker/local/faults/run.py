@@ -110,8 +110,7 @@ class FaultRun:
 
     Args:
         folder: the stack, its logs and its state stay in it.
-        say: told, in a sentence, what happens.
-        damage: for tests: called with the application once the traffic has ended.
+        say: called with a sentence about each thing that happens.
     """
 
     def __init__(
