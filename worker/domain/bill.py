@@ -89,8 +89,8 @@ class Design:
     """Provisioned pollers of the ingest queue."""
     ordering: str = "fifo"
     batch: int = 1
-    """Uploads of a call of the ingest function. Under a steady load it is one where the queue has no
-    batching window, as FIFO queues have not (``safelight simulate --images-per-day 10e6``)."""
+    """Uploads of a call of the ingest function. Under a steady load it is one if the queue has no
+    batching window; a FIFO queue has none (``safelight simulate --images-per-day 10e6``)."""
     second_format: str = "webp"
     """Made beside JPEG: one of ``FORMATS``."""
     lazy: bool = False
