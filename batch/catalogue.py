@@ -3,7 +3,8 @@
 Pure data, read by the submitter, the job runner, the local Batch runner and the Pulumi program,
 which has none of our dependencies: standard library and ``worker.domain.errors`` only.
 
-To add a kind: a ``JobKind`` here, its operation in ``batch.operations``, its lines in docs/jobs.md.
+To add a kind: a ``JobKind`` here, its operation in ``batch.operations``, its lines
+in docs/jobs.md; ``make docs`` writes the table of its parameters.
 """
 
 from __future__ import annotations

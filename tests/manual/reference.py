@@ -9,19 +9,28 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from enum import Enum
+from functools import partial
+from http import HTTPStatus
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import click
 
+from batch.catalogue import KINDS, Parameter
 from worker import prices, settings
+from worker.domain import errors
+from worker.domain.errors import Reason, SafelightError
 from worker.domain.metrics import METRICS, MetricGroup, MetricSpec, Source, Unit
+from worker.domain.workflow import OUTCOMES, StageKind
+from worker.entrypoints.api.problems import status_of
 from worker.entrypoints.cli import cli
 from worker.entrypoints.cli.api import document
 from worker.entrypoints.cli.submit import KindGroup
+from worker.recipes import schema, workflow
 from worker.simulation import rules
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -86,7 +95,7 @@ FORMS = {
 
 def settings_table() -> str:
     """Every variable, in the order of the code."""
-    said = _field_docstrings()
+    said = _field_docstrings(settings.Settings)
     rows = [
         f"| `{settings.PREFIX}{one.name.upper()}` | {_form(one)} | {_default(one)} |"
         f" {said[one.name]} |"
@@ -97,21 +106,24 @@ def settings_table() -> str:
     )
 
 
-def _field_docstrings() -> Mapping[str, str]:
+def _field_docstrings(kind: type) -> Mapping[str, str]:
     """The text below each field; a field without one is a KeyError where it is looked up."""
-    (kind,) = (
-        node
-        for node in ast.walk(ast.parse(inspect.getsource(settings)))
-        if isinstance(node, ast.ClassDef) and node.name == "Settings"
-    )
+    (node,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(node, ast.ClassDef)
     found = {}
-    for field, text in zip(kind.body, kind.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-            assert isinstance(field.target, ast.Name)
+    for field, text in zip(node.body, node.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign | ast.Assign) and isinstance(text, ast.Expr):
+            target = field.target if isinstance(field, ast.AnnAssign) else field.targets[0]
+            assert isinstance(target, ast.Name)
             assert isinstance(text.value, ast.Constant)
-            plain = " ".join(inspect.cleandoc(str(text.value.value)).split())
-            found[field.target.id] = plain.replace("``", "`").replace("|", "\\|")
+            found[target.id] = _plain(str(text.value.value))
     return found
+
+
+def _plain(docstring: str) -> str:
+    """Text of a docstring as a cell of a table, with links to the pages that it names."""
+    text = " ".join(docstring.split()).replace("``", "`").replace("|", "\\|")
+    return re.sub(r"\bdocs/([\w-]+\.md)", r"[\1](\1)", text)
 
 
 def _form(one: Any) -> str:
@@ -198,7 +210,201 @@ def _metrics_cost() -> str:
     )
 
 
-# --- pages --------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """What a program reads of an error."""
+
+    name: str
+    retryable: bool
+    status: int | None
+    """Of the API's answer, where that tells more than that something failed."""
+    meaning: str
+
+
+def reason_codes() -> list[Code]:
+    """Those of rejected inputs."""
+    said = _field_docstrings(Reason)
+    return [
+        Code(name=one.value, retryable=False, status=None, meaning=said[one.name]) for one in Reason
+    ]
+
+
+def codes_of(*roots: type[SafelightError]) -> list[Code]:
+    """Those of some classes and of what derives from them, in the order of the code."""
+    found = []
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, roots) and "code" in vars(kind):
+            for name, meaning in _meanings(kind).items():
+                error = kind.__new__(kind)  # each is made of something else
+                error.code = name
+                status = status_of(error)
+                told = None if status == HTTPStatus.INTERNAL_SERVER_ERROR else status
+                found.append(
+                    Code(name=name, retryable=kind.retryable, status=told, meaning=meaning)
+                )
+    return found
+
+
+def _meanings(kind: type[SafelightError]) -> Mapping[str, str]:
+    """By code: the entries of ``Codes``, and the first paragraph for a class that lists none."""
+    first, *sections = (inspect.getdoc(kind) or "").split("\n\n")
+    for section in sections:
+        if section.startswith("Codes:\n"):
+            entries = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", section, re.MULTILINE)
+            return {name: _plain(text) for name, text in entries}
+    return {kind.code: _plain(first)}
+
+
+def codes(*found: Code) -> str:
+    """A table; with statuses if there are any."""
+    answered = any(one.status for one in found)
+    head = ("Code", "Retry", *(["API"] if answered else []), "Meaning")
+    rows = [
+        (
+            f"`{one.name}`",
+            "yes" if one.retryable else "no",
+            *([str(one.status or "")] if answered else []),
+            one.meaning,
+        )
+        for one in found
+    ]
+    return _table(head, rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in lines)
+
+
+# --- recipes ------------------------------------------------------------------------------------
+
+RECIPE_TABLES = {
+    "top": schema.RECIPE,
+    "limits": schema.LIMITS,
+    "moderation": schema.MODERATION,
+    "categories": schema.CATEGORY,
+    "labels": schema.LABELS,
+    "renditions": schema.RENDITION,
+    "encodings": schema.ENCODING,
+    "target": schema.TARGET,
+    "watermark": schema.WATERMARK,
+}
+BY_FORMAT = {"quality", "effort", "progressive", "lossless"}
+"""Keys of an encoding whose defaults are in the table of formats."""
+
+
+def recipe_keys(table: schema.RecipeTable) -> str:
+    """The keys of one table of a recipe file."""
+    return _table(
+        ("key", "type", "default", "range", "meaning"),
+        [
+            (f"`{name}`", key.type, _recipe_default(table, name, key), key.range, key.meaning)
+            for name, key in table.keys.items()
+        ],
+    )
+
+
+def _recipe_default(table: schema.RecipeTable, name: str, key: schema.RecipeKey) -> str:
+    if key.required:
+        return "required"
+    if name == "limits":
+        return "see [limits]"
+    if table is schema.ENCODING and name in BY_FORMAT:
+        return "by format"
+    if key.field.startswith("-"):
+        return "none"
+    (value,) = (one.default for one in fields(table.fills) if one.name == (key.field or name))
+    if value is None:
+        return "none"
+    return f"`{json.dumps(sorted(value) if isinstance(value, frozenset) else value)}`"
+
+
+def recipe_formats() -> str:
+    """What each format has and starts from."""
+    columns = ("quality", "effort", "progressive", "lossless", "target")
+    rows = []
+    for each in schema.OUTPUTS:
+        traits = schema.TRAITS[each]
+        cells = ["-" if name not in traits.keys else _starts(traits, name) for name in columns]
+        rows.append((f"`{each}`", *cells))
+    return _table(("format", *columns), rows)
+
+
+def _starts(traits: schema.Traits, name: str) -> str:
+    if name == "target":
+        return "yes"
+    value = json.dumps(getattr(traits.default, name))
+    return f"{value} ({traits.keys[name].range})" if name == "effort" else value
+
+
+# --- workflows ----------------------------------------------------------------------------------
+
+
+def workflow_keys() -> str:
+    """The keys at the top of a workflow file."""
+    rows = [(f"`{name}`", key.meaning) for name, key in workflow.TOP.keys.items()]
+    return _table(("Key", "Meaning"), rows)
+
+
+def stages() -> str:
+    """Each kind of stage with its keys and its outcomes."""
+    said = _field_docstrings(StageKind)
+    rows = []
+    for kind in StageKind:
+        keys = [f"`{name}`" for name in workflow.KEYS[kind] if name not in {"on", "next"}]
+        outcomes = [f"`{one}`" for one in OUTCOMES.get(kind, ())]
+        rows.append((f"`{kind}`", said[kind.name], ", ".join(keys), ", ".join(outcomes)))
+    return _table(("Kind", "Does", "Keys beside `kind`, `next` and `on`", "`on`"), rows)
+
+
+# --- parameters of jobs -------------------------------------------------------------------------
+
+
+def job_parameters() -> str:
+    """A table for each kind; kinds that follow each other with the same parameters share one."""
+    parts = []
+    for parameters, kinds in groupby(KINDS.values(), key=lambda kind: kind.parameters):
+        rows = [
+            (f"`{one.name}`", _takes(one), _parameter_default(one), one.help) for one in parameters
+        ]
+        table = _table(("Parameter", "Takes", "Default", "Meaning"), rows)
+        parts.append(f"### {' '.join(f'`{kind.name}`' for kind in kinds)}\n\n{table}")
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def _takes(parameter: Parameter) -> str:
+    low, high = parameter.minimum, parameter.maximum
+    if parameter.type == "list":
+        low, high = parameter.part_minimum, parameter.part_maximum
+    span = "" if low is None else f"{low:,} to {high:,}" if high is not None else f"from {low:,}"
+    choices = ", ".join(f"`{each}`" for each in parameter.choices)
+    words = {
+        "int": f"whole number, {span}",
+        "float": f"number, {span}",
+        "bool": "`true` or `false`",
+        "choice": f"one of {choices}",
+        "list": f"with commas: {choices or span}",
+        "text": parameter.shape or "text",
+    }
+    return words[parameter.type].strip(", :")
+
+
+def _parameter_default(parameter: Parameter) -> str:
+    match parameter.default:
+        case None:
+            return ""
+        case tuple(values):
+            return f"`{','.join(values)}`"
+        case bool(value):
+            return f"`{str(value).lower()}`"
+        case float(value):
+            return f"`{value:g}`"
+        case value:
+            return f"`{value}`"
+
 
 # --- AWS's rules --------------------------------------------------------------------------------
 
@@ -212,12 +418,28 @@ def scale_rules() -> str:
     return "\n".join(["| Rule | Value | | Source |", "| --- | ---: | --- | --- |", *rows, ""])
 
 
+# --- pages --------------------------------------------------------------------------------------
+
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "commands": ("commands.md", commands),
     "settings": ("settings.md", settings_table),
     "routes": ("api.md", routes),
     "metrics": ("metrics.md", metrics),
     "rules": ("scale.md", scale_rules),
+    "rejected": ("errors.md", lambda: codes(*reason_codes())),
+    "configuration": ("errors.md", lambda: codes(*codes_of(errors.ConfigurationError))),
+    "inputs": ("errors.md", lambda: codes(*codes_of(errors.InputError))),
+    "requests": ("errors.md", lambda: codes(*codes_of(errors.RequestError))),
+    "state": ("errors.md", lambda: codes(*codes_of(errors.StateError, errors.MalformedMessage))),
+    "failures": ("errors.md", lambda: codes(*codes_of(errors.EngineError, errors.TransientError))),
+    **{
+        f"recipe {name}": ("recipes.md", partial(recipe_keys, table))
+        for name, table in RECIPE_TABLES.items()
+    },
+    "recipe formats": ("recipes.md", recipe_formats),
+    "workflow": ("workflows.md", workflow_keys),
+    "stages": ("workflows.md", stages),
+    "parameters": ("jobs.md", job_parameters),
 }
 
 
@@ -227,8 +449,8 @@ def written(name: str, text: str) -> str:
     Raises:
         AssertionError: the page has no such part, or two.
     """
-    pattern = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
-    now, count = pattern.subn(lambda _: PARTS[name][1](), text)
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    now, count = pattern.subn(lambda found: found[1] + PARTS[name][1]() + found[2], text)
     assert count == 1, (
         f"{PARTS[name][0]} has {count} parts between <!-- {name} --> and <!-- end -->"
     )

@@ -178,17 +178,10 @@ def test_no_path_of_one_machine() -> None:
 # --- lists that must be complete --------------------------------------------------------------
 
 
-def documented_codes() -> dict[str, bool]:
-    """The codes in docs/errors.md, each with whether it may be retried."""
-    page = (ROOT / "docs" / "errors.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (yes|no) \| \S.* \|$", page, re.MULTILINE)
-    assert len(rows) == page.count("\n| `"), "a row of the table is not of the usual form"
-    assert len(rows) == len(dict(rows)), "a code is listed twice"
-    return {code: retry == "yes" for code, retry in rows}
-
-
 def codes_in_the_code() -> dict[str, bool]:
-    """Every code that can be reported: reasons, classes, and codes given where one is raised."""
+    """Every code that can be reported, and whether the same call may succeed later: reasons,
+    classes, and codes given where one is raised, also by the name of a constant.
+    """
     codes = {reason.value: False for reason in Reason}
     kinds = {
         name: kind
@@ -196,24 +189,23 @@ def codes_in_the_code() -> dict[str, bool]:
         if isinstance(kind, type) and issubclass(kind, SafelightError)
     }
     codes |= {kind.code: kind.retryable for kind in kinds.values()}
-    calls = (
-        node
-        for path in sources("worker", "batch")
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds
-    )
-    for call in calls:
-        assert isinstance(call.func, ast.Name)
-        for keyword in call.keywords:
-            if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
-                codes[str(keyword.value.value)] = kinds[call.func.id].retryable
-    named = re.findall(r"``(\w+)``", errors.InputError.__doc__ or "")
-    return codes | dict.fromkeys(named, errors.InputError.retryable)
-
-
-def test_every_error_code_is_documented() -> None:
-    """docs/errors.md lists every code and no other, and says rightly which may be retried."""
-    assert documented_codes() == codes_in_the_code()
+    for path in sources("worker", "batch"):
+        constants = {
+            target.id: node.value.value
+            for node in parsed(path).body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in ast.walk(parsed(path)):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+                continue
+            for given in (one.value for one in call.keywords if one.arg == "code"):
+                if call.func.id in kinds and isinstance(given, ast.Constant | ast.Name):
+                    code = given.value if isinstance(given, ast.Constant) else given.id
+                    code = constants.get(str(code), code)
+                    codes[str(code)] = kinds[call.func.id].retryable
+    return codes
 
 
 def test_every_document_of_a_decision_has_its_three_parts() -> None:

@@ -40,7 +40,8 @@ class StageKind(StrEnum):
     """What a stage does."""
 
     MODERATE = "moderate"
-    """Asks the moderation service about the picture."""
+    """Asks the moderation service about the picture. With ``unavailable = true`` it decides without
+    the service, by the recipe."""
     LABEL = "label"
     """Asks for labels of the picture."""
     APPROVE = "approve"
@@ -48,7 +49,7 @@ class StageKind(StrEnum):
     RENDER = "render"
     """Makes the renditions again, as a job."""
     JOB = "job"
-    """A job of the catalogue."""
+    """Runs a kind of job of docs/jobs.md."""
     PUBLISH = "publish"
     """Lets everybody read the files."""
     REJECT = "reject"
@@ -62,7 +63,7 @@ class StageKind(StrEnum):
     PARALLEL = "parallel"
     """Runs branches at the same time and waits for all."""
     CHOOSE = "choose"
-    """Goes on by a field of the input."""
+    """Goes on by a field of the input, ``otherwise`` for all values that ``on`` does not name."""
     FAIL = "fail"
     """Ends the workflow as failed, with a name that an alarm shows."""
 

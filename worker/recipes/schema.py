@@ -2,7 +2,7 @@
 
 Reading is strict: nothing is coerced (``"12"`` is not 12, ``true`` is not 1), and every mistake is
 a problem with its path. Defaults are those of the dataclasses in ``domain.image``, except what a
-format alone decides (:data:`TRAITS`). docs/recipes.md is tested against these tables.
+format alone decides (:data:`TRAITS`). docs/recipes.md is written from these tables.
 
 cattrs with ``forbid_extra_keys`` could replace the 34 lines of :class:`RecipeTable`, not the tables
 nor the readers of single values, whose ranges and words the messages and the docs need. Tried: its
@@ -146,7 +146,7 @@ def listed(words: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeKey:
-    """What one key may hold. ``type`` and ``range`` are the words of docs/recipes.md."""
+    """What one key may hold, in the words of docs/recipes.md."""
 
     type: str
     """The TOML type in words."""
@@ -164,6 +164,12 @@ class RecipeKey:
     """Name of the dataclass field if it is not the key's own; it begins with ``-`` if there is
     none."""
     required: bool = False
+    meaning: str = ""
+    """What it does, for docs/recipes.md: Markdown; empty if name and range say it."""
+
+    def means(self, meaning: str) -> RecipeKey:
+        """The same key with its meaning."""
+        return replace(self, meaning=meaning)
 
     def read(self, value: object, path: str, problems: Problems) -> Any:
         """The value as the model has it, or :data:`BAD` after reporting the mistake."""
@@ -370,10 +376,14 @@ TARGET: Final = RecipeTable(
     "the target of a format",
     QualityTarget,
     {
-        "ssim": _number(0.5, 0.999),
-        "ssimulacra2": _number(30, 95),
-        "minimum": _whole(1, 100),
-        "maximum": _whole(1, 100),
+        "ssim": _number(0.5, 0.999).means(
+            "Luma SSIM against the rendition's own pixels before encoding."
+        ),
+        "ssimulacra2": _number(30, 95).means(
+            "SSIMULACRA2 against the same; met within 1.5 points."
+        ),
+        "minimum": _whole(1, 100).means("Lowest quality tried."),
+        "maximum": _whole(1, 100).means("Highest quality tried."),
     },
 )
 
@@ -381,15 +391,23 @@ ENCODING: Final = RecipeTable(
     "an entry of formats, or [defaults.<format>]",
     Encoding,
     {
-        "format": _one_of(OUTPUTS, required=True),
-        "quality": _whole(1, 100),
-        "effort": _whole(0, 9),
-        "progressive": _FLAG,
-        "lossless": _FLAG,
-        "target": _TABLE,
-        "distance": _number(0.05, 25),
-        "repack": _FLAG,
-        "first_view": _FLAG,
+        "format": _one_of(OUTPUTS, required=True).means(
+            "Not in `[defaults.FORMAT]`, where the name of the table says it."
+        ),
+        "quality": _whole(1, 100).means("Not comparable between formats."),
+        "effort": _whole(0, 9).means("How hard the encoder tries."),
+        "progressive": _FLAG.means("Progressive JPEG and JPEG XL, interlaced PNG."),
+        "lossless": _FLAG.means("Keep every pixel, colours below full transparency included."),
+        "target": _TABLE.means("A look instead of a quality, see below."),
+        "distance": _number(0.05, 25).means(
+            "JPEG XL: the Butteraugli distance in place of a quality. 1 is quality 90, 1.9 is 80."
+        ),
+        "repack": _FLAG.means(
+            "JPEG XL: the JPEG of this rendition, packed without loss. See below."
+        ),
+        "first_view": _FLAG.means(
+            "Delivery makes the file when somebody asks for it first; ingest does not. See below."
+        ),
     },
 )
 """The keys of all formats together; :data:`TRAITS` has those of one."""
@@ -398,13 +416,18 @@ WATERMARK: Final = RecipeTable(
     "the watermark of a rendition",
     Watermark,
     {
-        "image": _text(r"(?s).*", "a path of 1 to 500 characters", longest=500),
+        "image": _text(r"(?s).*", "a path of 1 to 500 characters", longest=500).means(
+            "A PNG, JPEG or WebP of at most 5 MB, relative to the recipe file and, links "
+            "followed, in its folder or below."
+        ),
         "text": _text(_NO_CONTROLS, "one line of 1 to 200 characters", longest=200),
         "position": _one_of(g for g in Gravity if g not in (Gravity.ATTENTION, Gravity.FOCAL)),
-        "opacity": _number(0, 1),
-        "scale": _number(0.01, 1),
-        "margin": _number(0, 0.5),
-        "colour": _COLOUR,
+        "opacity": _number(0, 1).means("0 is not there, 1 hides what is under it."),
+        "scale": _number(0.01, 1).means("Width of the mark as a share of the rendition's width."),
+        "margin": _number(0, 0.5).means(
+            "Distance from the edges as a share of the rendition's shorter side."
+        ),
+        "colour": _COLOUR.means("Of text."),
     },
 )
 
@@ -412,19 +435,38 @@ RENDITION: Final = RecipeTable(
     "[[renditions]]",
     RenditionSpec,
     {
-        "name": _NAME,
-        "formats": RecipeKey(type="array", holds=(list,), field="encodings", required=True),
-        "width": _SIDE,
-        "height": _SIDE,
-        "fit": _one_of(Fit),
-        "gravity": _one_of(Gravity),
-        "focal_point": _pair("[x, y]", 1),
-        "enlarge": _FLAG,
-        "background": _COLOUR,
-        "sharpen": _number(0, 5),
-        "watermark": _TABLE,
-        "frames": _whole(1, 100_000),
-        "minimum_saving": _number(-1, 0.9),
+        "name": _NAME.means("The file's name without its ending."),
+        "formats": RecipeKey(type="array", holds=(list,), field="encodings", required=True).means(
+            "Names of formats, or tables as below; each format once. The first is what "
+            "clients fall back to."
+        ),
+        "width": _SIDE.means("Pixels. WebP ends at 16383."),
+        "height": _SIDE.means("Pixels. `inside` needs one of the two, all others both."),
+        "fit": _one_of(Fit).means(
+            "`inside`: the whole picture, as large as fits. `cover`: fills the box, cut at "
+            "the gravity. `contain`: the whole picture on a background of exactly the box. "
+            "`exact`: exactly the box, stretched."
+        ),
+        "gravity": _one_of(Gravity).means(
+            "Which part a `cover` keeps. `attention` finds what draws the eye (edges, skin "
+            "tones, strong colours); `focal` keeps the `focal_point`."
+        ),
+        "focal_point": _pair("[x, y]", 1).means(
+            "Shares of width and height as a person sees them, `[0, 0]` top left."
+        ),
+        "enlarge": _FLAG.means("Small pictures are scaled up to the box."),
+        "background": _COLOUR.means("Under transparency in JPEG, and around a `contain`."),
+        "sharpen": _number(0, 5).means(
+            "Strength of the unsharp mask after resizing; 0 is off, 0.5 to 1 is usual."
+        ),
+        "watermark": _TABLE.means("See below."),
+        "frames": _whole(1, 100_000).means(
+            "Most frames kept of an animation; 1 makes a still; not set keeps all."
+        ),
+        "minimum_saving": _number(-1, 0.9).means(
+            "A format after the first is dropped unless it is this share smaller than the "
+            "smallest one kept before it; 0.05 is 5 %. Negative keeps all."
+        ),
     },
 )
 
@@ -432,12 +474,14 @@ LIMITS: Final = RecipeTable(
     "[limits]",
     Limits,
     {
-        "bytes": _whole(1, 2_000_000_000),
-        "pixels": _whole(1, 2_000_000_000),
-        "dimension": _whole(1, 1_000_000),
-        "frames": _whole(1, 100_000),
-        "animation_pixels": _whole(1, 10_000_000_000),
-        "duration": _number(0.1, 86_400),
+        "bytes": _whole(1, 2_000_000_000).means("Of the file."),
+        "pixels": _whole(1, 2_000_000_000).means("Of one frame."),
+        "dimension": _whole(1, 1_000_000).means("Longer side of one frame, pixels."),
+        "frames": _whole(1, 100_000).means("Frames of an animation, pages of a document."),
+        "animation_pixels": _whole(1, 10_000_000_000).means(
+            "Pixels of all frames of an animation together."
+        ),
+        "duration": _number(0.1, 86_400).means("Seconds of one run of an animation."),
     },
 )
 
@@ -445,10 +489,18 @@ CATEGORY: Final = RecipeTable(
     "an entry of categories",
     CategoryRule,
     {
-        "name": _NAME,
-        "blur": _number(1, 100),
-        "hold": _number(1, 100),
-        "reject": _number(1, 100),
+        "name": _NAME.means(
+            "`explicit`, `nudity`, `swimwear`, `violence`, `disturbing`, `drugs`, `alcohol`, "
+            "`gestures`, `gambling`, `hate`, or a category of your own classifier."
+        ),
+        "blur": _number(1, 100).means(
+            "From this confidence on a person looks at it, and everybody gets a blurred "
+            "picture meanwhile."
+        ),
+        "hold": _number(1, 100).means(
+            "From this confidence on a person looks at it, and nobody gets it meanwhile."
+        ),
+        "reject": _number(1, 100).means("From this confidence on it is rejected."),
     },
 )
 
@@ -456,12 +508,28 @@ MODERATION: Final = RecipeTable(
     "[moderation]",
     ModerationRules,
     {
-        "categories": RecipeKey(type="array of tables", holds=(list,), required=True),
-        "tiers": _choices(ASKED, shortest=1),
-        "near_duplicates": _FLAG,
-        "uncertain": _pair("[from, below]", 100),
-        "sample": _number(0, 1),
-        "unavailable": _one_of(Unavailable),
+        "categories": RecipeKey(type="array of tables", holds=(list,), required=True).means(
+            "What leads to what, 1 to 64 tables as below."
+        ),
+        "tiers": _choices(ASKED, shortest=1).means(
+            "Who is asked, in this order whatever the order here. `classifier` needs one in "
+            "the deployment (`SAFELIGHT_CLASSIFIER`)."
+        ),
+        "near_duplicates": _FLAG.means(
+            "`earlier` goes by pictures that look alike, too. Its price grows with the "
+            "catalog ([docs/moderation.md](moderation.md#prices))."
+        ),
+        "uncertain": _pair("[from, below]", 100).means(
+            "Confidences of the classifier that decide nothing: from the first one on, below "
+            "the second. Rekognition is asked then, or a person where it is no tier."
+        ),
+        "sample": _number(0, 1).means(
+            "Share of what the classifier lets pass that Rekognition is asked about as well. "
+            "It stays public meanwhile."
+        ),
+        "unavailable": _one_of(Unavailable).means(
+            "What becomes of a picture about which no moderator can be asked."
+        ),
     },
 )
 
@@ -469,10 +537,18 @@ LABELS: Final = RecipeTable(
     "[labels]",
     LabelRules,
     {
-        "confidence": _number(0, 100),
-        "most": _whole(1, MAX_LABELS),
-        "tags": _FLAG,
-        "focus": _label_names(),
+        "confidence": _number(0, 100).means(
+            "Labels of which the model is less certain are left out."
+        ),
+        "most": _whole(1, MAX_LABELS).means("Labels that are kept, the most certain ones."),
+        "tags": _FLAG.means(
+            "Each label becomes a tag, `label:dog`, under which assets are listed."
+        ),
+        "focus": _label_names().means(
+            "Cuts keep the boxes of the first of these labels in the middle that the picture "
+            "has, unless somebody has set a focal point. The most wanted comes first: "
+            '`["Face", "Person", "Dog"]`.'
+        ),
     },
 )
 
@@ -480,29 +556,57 @@ RECIPE: Final = RecipeTable(
     "",
     Recipe,
     {
-        "name": _NAME,
-        "version": _whole(1, 1_000_000, required=True),
+        "name": _NAME.means("What manifests and the catalog call the recipe."),
+        "version": _whole(1, 1_000_000, required=True).means(
+            "Raise it when the recipe changes: files of two versions live side by side."
+        ),
         "description": _text(
             _NO_CONTROLS.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"),
             "at most 1000 characters",
             longest=1000,
             shortest=0,
+        ).means("For people; not part of the digest."),
+        "accept": _choices(Format, shortest=1, field="formats").means(
+            "Formats of uploads, found from their content. SVG has to be asked for."
         ),
-        "accept": _choices(Format, shortest=1, field="formats"),
-        "gamut": _one_of(Gamut),
-        "linear": _FLAG,
-        "keep": _choices(KeepTag),
+        "gamut": _one_of(Gamut).means(
+            "Colours of the renditions. `p3` keeps pictures wider than sRGB in Display P3, "
+            "with its profile."
+        ),
+        "linear": _FLAG.means(
+            "Resize in linear light: right for fine bright detail, about five times as slow."
+        ),
+        "keep": _choices(KeepTag).means(
+            "Metadata that renditions carry. The catalog has all of it either way. `gainmap`: "
+            "see [Gain maps](#gain-maps)."
+        ),
         "workflow": RecipeKey(
             type="text",
             holds=(str,),
             range="none, a workflow that ships, or the path of a workflow file, ending in .toml",
+        ).means(
+            "What an upload goes through beyond the ordinary way: see "
+            "[docs/workflows.md](workflows.md). A path is relative to the recipe and stays in "
+            "its folder. A recipe with `[moderation]` and without this key means `moderate`."
         ),
-        "approval": replace(_FLAG, field="-approval"),
-        "limits": _TABLE,
-        "moderation": _TABLE,
-        "labels": _TABLE,
-        "defaults": replace(_TABLE, field="-defaults"),
-        "renditions": RecipeKey(type="array of tables", holds=(list,), required=True),
+        "approval": replace(_FLAG, field="-approval").means(
+            'The older word: `true` means `workflow = "approve"`.'
+        ),
+        "limits": _TABLE.means("What is refused before decoding."),
+        "moderation": _TABLE.means(
+            "Which pictures must wait for a person, or are rejected: see [moderation]. "
+            "Without it nothing is moderated."
+        ),
+        "labels": _TABLE.means(
+            "What becomes of what a model sees in a picture: see [labels]. Without it no "
+            "model is asked."
+        ),
+        "defaults": replace(_TABLE, field="-defaults").means(
+            "`[defaults.jpeg]`, `[defaults.webp]`...: what entries of `formats` start from."
+        ),
+        "renditions": RecipeKey(type="array of tables", holds=(list,), required=True).means(
+            "The files to make, 1 to 32."
+        ),
     },
 )
 

@@ -170,13 +170,19 @@ TOP: Final = RecipeTable(
     "",
     Workflow,
     {
-        "name": _REQUIRED_NAME,
-        "version": _whole(1, 1_000_000, required=True),
-        "description": _text(_NO_CONTROLS, "at most 1000 characters", longest=1000, shortest=0),
-        "starts": _one_of(Starts, required=True),
-        "first": _REQUIRED_NAME,
-        "failed": _NAME,
-        "stages": replace(_TABLE, required=True),
+        "name": _REQUIRED_NAME.means("What recipes and commands call it."),
+        "version": _whole(1, 1_000_000, required=True).means("For people."),
+        "description": _text(
+            _NO_CONTROLS, "at most 1000 characters", longest=1000, shortest=0
+        ).means("For people."),
+        "starts": _one_of(Starts, required=True).means(
+            "`always`: each upload of a recipe that names it; if a stage publishes its files "
+            "they are closed until then, from their first write. `escalated`: what moderation "
+            "escalates. `heavy`: what is too much for the ingest function."
+        ),
+        "first": _REQUIRED_NAME.means("The stage that it begins with."),
+        "failed": _NAME.means("The stage that follows an error of any stage that names no other."),
+        "stages": replace(_TABLE, required=True).means("A table for each stage, by its name."),
     },
 )
 

@@ -35,6 +35,7 @@ from worker.domain.errors import (
     Problem,
     ProblemsError,
     RecipeError,
+    RequestError,
     ReviewMissing,
     SafelightError,
     TraceMissing,
@@ -65,6 +66,7 @@ _CLASSES: tuple[tuple[type[SafelightError], int], ...] = (
     (ParameterError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (RecipeError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (JobRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (RequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 """What a client can do something about. Anything else is ours."""
 RETRY_SECONDS = 2

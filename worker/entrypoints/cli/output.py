@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.domain.errors import EngineError, ProblemsError, Reason, SafelightError, StorageFull
+from worker.domain.errors import (
+    ConfigurationError,
+    EngineError,
+    ProblemsError,
+    Reason,
+    SafelightError,
+    StorageFull,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,7 +82,7 @@ def print_usage(error: click.ClickException, *, as_json: bool) -> int:
     message = error.format_message()
     if isinstance(error, click.UsageError) and error.ctx is not None and not as_json:
         message = f"{message} ({error.ctx.command_path} --help says more)"
-    print_error(SafelightError(message, code="usage"), as_json=as_json)
+    print_error(ConfigurationError(message, code="usage"), as_json=as_json)
     return USAGE
 
 
