@@ -24,6 +24,8 @@ from batch.catalogue import KINDS, Parameter
 from worker import prices, settings
 from worker.domain import errors
 from worker.domain.errors import Reason, SafelightError
+from worker.domain.event_schemas import file_of
+from worker.domain.events import MEANING
 from worker.domain.metrics import METRICS, MetricGroup, MetricSpec, Source, Unit
 from worker.domain.workflow import OUTCOMES, StageKind
 from worker.entrypoints.api.problems import status_of
@@ -164,6 +166,15 @@ def routes() -> str:
             says = operation["description"].replace("\n", " ")
             rows.append(f"| `{method.upper()} {path}` | {', '.join(scopes) or 'none'} | {says} |")
     return "\n".join(("| Request | Scope | Does |", "| --- | --- | --- |", *rows, ""))
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+def events() -> str:
+    """Every type of event, with its schema."""
+    rows = [(f"[`{kind}`](events/{file_of(kind)})", means) for kind, means in MEANING.items()]
+    return _table(("Type and schema", "Means"), rows)
 
 
 # --- metrics ------------------------------------------------------------------------------------
@@ -424,6 +435,7 @@ PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "commands": ("commands.md", commands),
     "settings": ("settings.md", settings_table),
     "routes": ("api.md", routes),
+    "events": ("events.md", events),
     "metrics": ("metrics.md", metrics),
     "rules": ("scale.md", scale_rules),
     "rejected": ("errors.md", lambda: codes(*reason_codes())),
