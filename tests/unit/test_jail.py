@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,11 +17,14 @@ import pytest
 
 from tests.unit import sandbox_targets as targets
 from tests.unit.specimens import SPECIMENS, specimen
-from worker.domain.errors import DamagedInput, EngineError, PoisonInput, Reason
+from tests.unit.video.samples import PICTURES, needs_ffmpeg
+from worker.domain.errors import DamagedInput, EngineError, PoisonInput, Reason, SafelightError
 from worker.domain.image import Encoding, Format, Recipe, RenditionSpec
 from worker.subprocesses import jail, sandbox, sandbox_child
-from worker.subprocesses.jail import landlock_version
+from worker.subprocesses.jail import Jail, landlock_version
+from worker.subprocesses.launch import tied_command
 from worker.subprocesses.sandbox import SandboxLimits, Warm, run
+from worker.video import ffmpeg
 
 ROOMY = SandboxLimits(cpu_seconds=60, wall_seconds=100, memory_bytes=1 << 30)
 
@@ -196,6 +201,98 @@ class TestChildrenThatStay:
             warm.close()
         said = [one.message for one in caplog.records]
         assert said == ["decoders are not locked in entirely: landlock: refused; seccomp: refused"]
+
+
+# --- programs ------------------------------------------------------------------------------------
+
+
+@walled
+def test_a_program_reaches_nothing_outside(tmp_path: Path) -> None:
+    """A program that was started in the jail meets the walls that a decoder of pictures meets."""
+    (tmp_path / "secret").write_bytes(b"unread")
+    prelude = (
+        "import ctypes, errno, json, os, resource, socket, subprocess, sys\n"
+        "from collections.abc import Callable\nfrom pathlib import Path\n"
+        # It may become itself again: it stays in the jail.
+        "sys.executable = '/bin/sh'\n"
+    )
+    functions = inspect.getsource(targets.tries) + inspect.getsource(targets._call)
+    code = f"{prelude}{functions}print('\\n'.join(map(' '.join, tries(Path(sys.argv[1])).items())))"
+    own = str(Path(sys.executable).resolve())
+    read = (*jail.SYSTEM, sys.base_prefix)
+    missing, walls_to = os.pipe()
+    with os.fdopen(missing) as missed:
+        command = tied_command(
+            [own, "-I", "-S", "-c", code, str(tmp_path)], jail=Jail(read=read), walls_to=walls_to
+        )
+        done = subprocess.run(
+            command, pass_fds=[walls_to], capture_output=True, text=True, check=True
+        )
+        os.close(walls_to)
+        assert missed.read() == ""
+    said = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    assert len(said) > 15
+    assert {n: answer for n, answer in said.items() if answer not in ("EACCES", "EPERM")} == {}
+    assert (tmp_path / "secret").read_bytes() == b"unread"
+
+
+FFMPEG_LIMITS = ffmpeg.ProgramLimits(wall_seconds=60)
+WORDS = ("-c:v", "mpeg2video", "-f", "mpegts")
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Path:
+    """A video that ffmpeg has made in a folder of its own."""
+    (tmp_path / "own").mkdir()
+    path = tmp_path / "own" / "video.ts"
+    ffmpeg.run([*PICTURES, *WORDS, ffmpeg.input_url(path)], limits=FFMPEG_LIMITS)
+    return path
+
+
+@walled
+@needs_ffmpeg
+@pytest.mark.parametrize("attempt", ["read", "write", "connect"])
+def test_ffmpeg_reaches_its_input_and_its_output_alone(
+    footage: Path, tmp_path: Path, attempt: str
+) -> None:
+    """It reads no other file, writes nowhere else and connects to nobody, though it is told to."""
+    secret = tmp_path / "secret.ts"
+    shutil.copy(footage, secret)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        words = {
+            "read": ["-vf", f"movie={secret}", "-f", "null", "-"],
+            "write": [*WORDS, str(tmp_path / "new.ts")],
+            "connect": [*WORDS, f"tcp://127.0.0.1:{server.getsockname()[1]}"],
+        }[attempt]
+        with pytest.raises(SafelightError) as caught:
+            ffmpeg.run(["-i", ffmpeg.input_url(footage), *words], limits=FFMPEG_LIMITS)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    said = "".join(caught.value.__notes__)
+    assert ("Operation not permitted" if attempt == "connect" else "Permission denied") in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own", "secret.ts"]
+
+
+@needs_ffmpeg
+def test_a_script_instead_of_ffmpeg_works_and_is_told_of(
+    footage: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What cannot be held in the jail does its work without, and the log says so once."""
+    script = tmp_path / "ffmpeg"
+    script.write_text(f'#!/bin/sh\nexec {shutil.which("ffmpeg")} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    words = ["-i", ffmpeg.input_url(footage), *WORDS, ffmpeg.input_url(tmp_path / "copy.ts")]
+    for _ in range(2):
+        ffmpeg.run(words, limits=FFMPEG_LIMITS)
+    assert (tmp_path / "copy.ts").stat().st_size > 10_000
+    said = [one.message for one in caplog.records]
+    assert len(said) == 1
+    assert said[0].startswith("decoders are not locked in entirely: ")
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux has such a flag")

@@ -9,16 +9,20 @@ own session, and its whole process group is killed when it ends, however it ends
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
 from worker.domain.errors import TransientError
+
+_log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 16
 """Most that is read from a pipe at a time."""
@@ -35,6 +39,13 @@ def bare_environment(*names: str) -> dict[str, str]:
         names: further variables that are passed on if they are set.
     """
     return {name: os.environ[name] for name in (*_PASSED_ON, *names) if name in os.environ}
+
+
+@cache
+def tell_missing(walls: tuple[str, ...]) -> None:
+    """Say once in a process which walls a jail does not have."""
+    if walls:
+        _log.warning("decoders are not locked in entirely: %s", "; ".join(walls))
 
 
 def reading(take: Callable[[bytes], object]) -> Serve:

@@ -8,7 +8,7 @@ Two walls of the Linux kernel, neither of which needs a privilege (decision 21):
   change of owner, mode or identity. It answers EPERM; the program goes on.
 
 Both hold for every thread and process that is started afterwards, and nobody can lift them.
-It needs the standard library alone.
+``launch`` imports this file at each start of ffmpeg: it needs few modules of the standard library.
 """
 
 from __future__ import annotations
@@ -18,26 +18,42 @@ import os
 import struct
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Jail:
-    """What a jailed process may still reach. Paths that are not there are left out."""
+    """What a jailed process may still reach. Paths that are not there are left out.
 
-    read: tuple[str, ...] = ()
-    """Files, and folders with all that is in them."""
-    look: tuple[str, ...] = ()
-    """Folders whose files may be listed and not read."""
-    write: tuple[str, ...] = ()
-    """Folders in which anything may be read, made, changed and deleted; files to be changed."""
+    It is no dataclass: to import those takes half as long as to start Python.
+
+    Args:
+        read: files, and folders with all that is in them.
+        look: folders whose files may be listed and not read.
+        write: folders in which anything may be read, made, changed and deleted; files to be
+            changed.
+        program: the path of one program that it may become. It stays in the jail. A script is
+            not held.
+    """
+
+    __slots__ = ("look", "program", "read", "write")
+
+    def __init__(
+        self,
+        *,
+        read: Iterable[str] = (),
+        look: Iterable[str] = (),
+        write: Iterable[str] = (),
+        program: str = "",
+    ) -> None:
+        self.read, self.look, self.write = tuple(read), tuple(look), tuple(write)
+        self.program = program
 
 
 # Where programs look for code, fonts and what the C library reads. None of it is a secret.
 SYSTEM = (
     *("/usr", "/lib", "/lib64", "/bin", "/opt/python"),
+    *("/nix/store", "/gnu/store"),
     *("/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/var/cache/fontconfig"),
     *("/dev/null", "/dev/zero", "/dev/urandom", "/proc/self"),
 )
@@ -55,6 +71,8 @@ def lock_in(jail: Jail) -> list[str]:
         return [f"landlock and seccomp: {sys.platform} has neither"]
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if jail.program and _head(jail.program)[:2] == b"#!":
+        return [f"landlock and seccomp: {jail.program} is a script, which starts other programs"]
     missing = []
     for name, wall in (("landlock", _landlock), ("seccomp", _seccomp)):
         try:
@@ -105,11 +123,13 @@ def _landlock(libc: ctypes.CDLL, jail: Jail) -> None:
         )
     )
     changes = every & ~(_EXECUTE | _IOCTL_DEV)
+    program = (jail.program, _loader(jail.program)) if jail.program else ()
     try:
         _allow(libc, rules, jail.read, _READ_FILE | _READ_DIR)
         _allow(libc, rules, jail.look, _READ_DIR)
         _allow(libc, rules, ("/dev/null",), _READ_FILE | _WRITE_FILE)
         _allow(libc, rules, jail.write, changes)
+        _allow(libc, rules, program, _READ_FILE | _EXECUTE)
         _checked(libc.syscall(_RESTRICT_SELF, ctypes.c_int(rules), ctypes.c_uint32(0)))
     finally:
         os.close(rules)
@@ -138,6 +158,31 @@ def _allow(libc: ctypes.CDLL, rules: int, paths: Iterable[str], rights: int) -> 
             os.close(place)
 
 
+def _loader(program: str) -> str:
+    """What the kernel starts for a program, to load its shared libraries; nothing if it has none.
+
+    Source: ELF of 64 bits, elf(5), PT_INTERP.
+    """
+    head = _head(program)
+    if head[:5] != b"\x7fELF\x02":
+        return ""
+    (table,) = struct.unpack_from("=Q", head, 32)
+    size, count = struct.unpack_from("=HH", head, 54)
+    for at in range(table, min(table + size * count, len(head) - size), size):
+        if struct.unpack_from("=I", head, at) == (_PT_INTERP,):
+            (start,) = struct.unpack_from("=Q", head, at + 8)
+            return os.fsdecode(head[start:].partition(b"\0")[0])
+    return ""
+
+
+_PT_INTERP = 3
+
+
+def _head(program: str) -> bytes:
+    with open(program, "rb") as file:  # noqa: PTH123  (pathlib takes as long as Python to start)
+        return file.read(1 << 16)
+
+
 # --- seccomp ------------------------------------------------------------------------------------
 
 _ALLOW, _EPERM, _ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026
@@ -153,16 +198,7 @@ _DENIED = (
     *("socket", "socketpair", "bind", "connect", "listen", "accept", "accept4"),
     *("io_uring_setup", "io_uring_enter", "io_uring_register"),
     # Processes: new ones, and those of others.
-    *(
-        "execve",
-        "execveat",
-        "fork",
-        "vfork",
-        "ptrace",
-        "process_vm_readv",
-        "process_vm_writev",
-        "process_madvise",
-    ),
+    *("fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise"),
     *("pidfd_open", "pidfd_getfd", "pidfd_send_signal", "kcmp", "tkill", "rt_sigqueueinfo"),
     *("rt_tgsigqueueinfo", "setpriority", "ioprio_set", "migrate_pages", "move_pages"),
     # What other processes of this user share.
@@ -183,6 +219,7 @@ _DENIED = (
     *("acct", "sethostname", "setdomainname", "settimeofday", "clock_settime", "clock_adjtime"),
     *("adjtimex", "iopl", "ioperm", "lookup_dcookie", "vhangup", "nfsservctl"),
 )
+_PROGRAMS = ("execve", "execveat")
 _OF_OTHERS = ("kill", "tgkill", "sched_setaffinity", "sched_setscheduler", "sched_setparam")
 """Calls whose first argument is a process. It may be this one; ``tgkill`` is how it aborts."""
 
@@ -198,14 +235,14 @@ class _Compare(ctypes.Structure):
     )
 
 
-def _seccomp(_: ctypes.CDLL, __: Jail) -> None:
+def _seccomp(_: ctypes.CDLL, jail: Jail) -> None:
     library = ctypes.CDLL("libseccomp.so.2")  # raises OSError where it is not installed
     library.seccomp_init.restype = ctypes.c_void_p
     rules = ctypes.c_void_p(library.seccomp_init(_ALLOW))
     if not rules:
         raise OSError("libseccomp has no memory")
     try:
-        for name, action, comparisons in _rules():
+        for name, action, comparisons in _rules(jail):
             number = library.seccomp_syscall_resolve_name(name.encode())
             if number == _UNKNOWN:
                 continue
@@ -220,9 +257,9 @@ def _seccomp(_: ctypes.CDLL, __: Jail) -> None:
         library.seccomp_release(rules)
 
 
-def _rules() -> Iterable[tuple[str, int, tuple[_Compare, ...]]]:
+def _rules(jail: Jail) -> Iterable[tuple[str, int, tuple[_Compare, ...]]]:
     """Calls, what becomes of them, and of which arguments."""
-    for name in _DENIED:
+    for name in _DENIED if jail.program else (*_DENIED, *_PROGRAMS):
         yield name, _EPERM, ()
     # Threads may be started, by `clone`, whose flags can be read: those of `clone3` cannot, and the
     # C library takes the older one where it is told that there is none.

@@ -47,7 +47,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
-import logging
 import os
 import pickle
 import shutil
@@ -65,13 +64,12 @@ from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
 
 from worker.domain.errors import EngineError, PoisonInput, Reason, SafelightError, TransientError
 from worker.subprocesses import sandbox_wire as wire
-from worker.subprocesses.child import Child, StderrText, bare_environment, reading
+from worker.subprocesses.child import Child, StderrText, bare_environment, reading, tell_missing
 from worker.subprocesses.sandbox_child import OUT_OF_MEMORY_EXIT, speaks_of_memory
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
-_log = logging.getLogger(__name__)
 _PIPE_BYTES = 1 << 20
 """What a user may ask for without a privilege (/proc/sys/fs/pipe-max-size)."""
 _CHILD = "worker.subprocesses.sandbox_child"
@@ -329,7 +327,7 @@ class _WarmChild:
             raise TransientError(f"the sandbox did not get ready:\n{ending.stderr[-2000:]}")
         _, missing = wire.decode(*ending.reply)
         self._prepare = None
-        _tell(tuple(missing) if isinstance(missing, list) else ())
+        tell_missing(tuple(missing) if isinstance(missing, list) else ())
 
     def end(self) -> None:
         """Kill it, and remove its folder."""
@@ -348,13 +346,6 @@ def run_first(
 ) -> Result:
     """Call a function of the engine in a child that stays: see :class:`Warm`."""
     return decoders().run(function, *args, limits=limits)
-
-
-@cache
-def _tell(missing: tuple[str, ...]) -> None:
-    """Say once in a process which walls the jail does not have."""
-    if missing:
-        _log.warning("decoders are not locked in entirely: %s", "; ".join(missing))
 
 
 # --- what an ending means ----------------------------------------------------------------------

@@ -8,6 +8,8 @@ What every run gets, whatever the caller asks:
 - Limits of wall time, of time without progress, of address space, of the size of each file
   written and of what is captured; no core dumps.
 - A bare environment without credentials.
+- A jail (``worker.subprocesses.jail``): it reads its inputs, libraries and fonts, writes to the
+  folders of its outputs, opens no connection and starts no program.
 - A process group of its own: SIGTERM and after a moment SIGKILL when the job is stopped; killed
   at once when a limit is passed, when the caller fails, and (Linux) when this process dies.
 - Drained and bounded output: a damaged file makes a message for every frame of it.
@@ -30,7 +32,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,7 +51,8 @@ from worker.domain.errors import (
     UnsupportedInput,
 )
 from worker.job_context import Stop
-from worker.subprocesses.child import Child, StderrText, bare_environment, reading
+from worker.subprocesses.child import Child, StderrText, bare_environment, reading, tell_missing
+from worker.subprocesses.jail import SYSTEM, Jail
 from worker.subprocesses.launch import tied_command
 from worker.video import container
 
@@ -142,7 +145,8 @@ def run(
 
     Args:
         arguments: without the program's name; inputs as ``-i file:PATH`` (see
-            :func:`input_url`), all of them before the first output. Put in by this function:
+            :func:`input_url`), all of them before the first output; outputs as ``file:PATH``,
+            ``pipe:1`` or ``-``. No other file can be opened. Put in by this function:
             ``-nostdin -hide_banner -y -loglevel -progress -max_error_rate`` and the allow-lists.
         limits: what it may use.
         stop: looked at ten times a second.
@@ -253,6 +257,7 @@ class _FfmpegRun:
         self._sink = sink
         self._pipes = pipes
         self._stderr = StderrText(head_bytes=_HEAD_BYTES, tail_bytes=_TAIL_BYTES, log=log)
+        self._missing = StderrText()
         self._meter = ProgressMeter()
         self._decoded = decoded
         self._pictures = pictures
@@ -268,11 +273,16 @@ class _FfmpegRun:
         self._inputs = read_files(arguments)
         self._progress, progress_to = os.pipe()
         self._report, report_to = os.pipe()
-        pipes = [(self._progress, progress_to), (self._report, report_to)]
+        self._walls, walls_to = os.pipe()
+        pipes = [
+            (self._progress, progress_to),
+            (self._report, report_to),
+            (self._walls, walls_to),
+        ]
         try:
             command = command_line(self._program, arguments, progress_to=progress_to, opened=opened)
         except BaseException:
-            for descriptor in (*pipes[0], *pipes[1]):
+            for descriptor in chain.from_iterable(pipes):
                 os.close(descriptor)
             raise
         if self._program == "ffmpeg":
@@ -282,6 +292,8 @@ class _FfmpegRun:
                 command,
                 memory_bytes=self._limits.memory_bytes,
                 file_bytes=self._limits.file_bytes,
+                jail=jail_of(command[0], arguments),
+                walls_to=walls_to,
             ),
             environment=_environment(report_to=report_to if self._program == "ffmpeg" else None),
             stdin=subprocess.DEVNULL if self._pipes.read is None else self._pipes.read,
@@ -306,6 +318,7 @@ class _FfmpegRun:
             child.stderr: self._stderr.take,
             self._progress: self._advance,
             self._report: self._decoded.take,
+            self._walls: self._missing.take,
         }
         if child.stdout is not None:
             takers[child.stdout] = self._output
@@ -327,6 +340,7 @@ class _FfmpegRun:
                     raise self._with_stderr(
                         _timed_out(self._program, f"made no progress for {seconds}")
                     )
+        tell_missing(tuple(self._missing.text.splitlines()))
         return False
 
     def _output(self, data: bytes) -> None:
@@ -514,6 +528,37 @@ def read_files(arguments: Sequence[str]) -> list[Path]:
                 files.append(Path(value.removeprefix("file:")))
             forced = False
     return files
+
+
+def jail_of(program: str, arguments: Sequence[str]) -> Jail:
+    """What a run may reach: its inputs, the folders of its outputs, and the program's libraries.
+
+    Args:
+        program: its path.
+        arguments: as for :func:`run`.
+    """
+    named = [
+        (option == "-i", value.removeprefix("file:"))
+        for option, value in pairwise(("", *arguments))
+        if value.startswith("file:")
+    ]
+    # A build of one's own has its libraries beside it, or where the environment says. One of
+    # Homebrew has them in other packages of the same prefix.
+    own = Path(program).resolve()
+    prefix, cellar, _ = str(own).partition("/Cellar/")
+    libraries = [str(own.parent / "../lib"), prefix if cellar else ""]
+    libraries += os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    return Jail(
+        read=(*SYSTEM, *_PROCESSORS, *libraries, *(path for is_input, path in named if is_input)),
+        write=sorted({os.path.dirname(path) for is_input, path in named if not is_input}),  # noqa: PTH120
+    )
+
+
+_PROCESSORS = (
+    *("/sys/devices/system/cpu", "/sys/devices/system/node"),
+    *("/proc/cpuinfo", "/proc/stat", "/proc/meminfo"),
+)
+"""What encoders ask how many threads make sense; of a file that is not there they make one."""
 
 
 # --- what it prints ------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def test_a_file_over_its_size_ends_it(tmp_path: Path) -> None:
     """No input makes an output larger than is allowed."""
     with pytest.raises(LimitExceeded) as caught:
         run(
-            [*PICTURES, "-f", "rawvideo", str(tmp_path / "out.raw")],
+            [*PICTURES, "-f", "rawvideo", input_url(tmp_path / "out.raw")],
             limits=ProgramLimits(wall_seconds=60, file_bytes=100_000),
         )
     assert caught.value.reason is Reason.TOO_LARGE_OUTPUT
@@ -238,7 +238,7 @@ _ORPHAN = """
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     """A worker that is killed leaves no encoder behind."""
-    words = [*FOR_EVER[:-3], "-f", "rawvideo", str(tmp_path / "out.raw")]
+    words = [*FOR_EVER[:-3], "-f", "rawvideo", input_url(tmp_path / "out.raw")]
     script = textwrap.dedent(_ORPHAN).format(words=words)
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert parent.stdout is not None
