@@ -420,6 +420,21 @@ class AsyncClient:
             async for one in found:
                 yield one
 
+    async def reviews_page(
+        self, state: ReviewState = "open", *, limit: int = 50, cursor: str | None = None
+    ) -> Json:
+        """A page of the same, as ``ReviewList``: its ``cursor`` is None if it is the last.
+
+        Args:
+            limit: 1 to 200.
+            cursor: of the page before.
+        """
+        params: Json = {"state": state, "limit": limit}
+        if cursor is not None:
+            params["cursor"] = cursor
+        page: Json = await self._ask("GET", "/reviews", params=params, fields=("reviews", "cursor"))
+        return page
+
     async def review(self, review: str) -> Json:
         """Everything that a reviewer needs, as ``ReviewModel``. Addresses work for ten minutes.
 
@@ -563,6 +578,13 @@ class Client:
     def reviews(self, state: ReviewState = "open") -> Iterator[Json]:
         """See ``AsyncClient.reviews``."""
         return self._each(self._client.reviews(state))
+
+    def reviews_page(
+        self, state: ReviewState = "open", *, limit: int = 50, cursor: str | None = None
+    ) -> Json:
+        """See ``AsyncClient.reviews_page``."""
+        ask = partial(self._client.reviews_page, state, limit=limit, cursor=cursor)
+        return self._portal.call(ask)
 
     def review(self, review: str) -> Json:
         """See ``AsyncClient.review``."""

@@ -53,7 +53,7 @@ def test_uploads_are_counted_once_and_a_spent_limit_pauses(tmp_path: Path) -> No
             "ben": 1,
             "zoe": 1,
         }
-        running.run("assets", "rm", "--owner", "anna")
+        running.run("assets", "rm", "--owner", "anna", "--yes")
         names = {one["name"]: one for one in report(running, "--by", "owner")["names"]}
         assert {name: one["work"]["objects"] for name, one in names.items()} == {
             "": 3,

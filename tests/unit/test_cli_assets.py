@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -221,7 +223,7 @@ def test_a_person_is_erased(world: Pipeline) -> None:
     world.ledger.add("s", [counted(number, time=time) for number, time in enumerate(times, 1)])
     before = world.json("cost", "report")["usd"]
 
-    out, _ = world.run("assets", "rm", "--owner", "anna", "--json")
+    out, _ = world.run("assets", "rm", "--owner", "anna", "--yes", "--json")
 
     *removed, last = [json.loads(line) for line in out.splitlines()]
     assert len({one["asset"] for one in removed}) == 103
@@ -229,8 +231,32 @@ def test_a_person_is_erased(world: Pipeline) -> None:
     assert [one["asset"] for one in world.json("assets", "list")] == [kept.asset]
     assert world.json("cost", "report", "--owner", "anna")["names"] == []
     assert world.json("cost", "report")["usd"] == before
-    out, _ = world.run("assets", "rm", "--owner", "anna")
+    out, _ = world.run("assets", "rm", "--owner", "anna", "--yes")
     assert out == "removed anna from 0 lines of the ledger\n"
+
+
+class Terminal(io.StringIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        """A person is there."""
+        return True
+
+
+def test_a_person_is_erased_only_on_purpose(
+    world: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is at a terminal types the name again; a script says --yes."""
+    kept = world.record("1.jpg", owner="anna")
+    rm = ("assets", "rm", "--owner", "anna")
+
+    assert world.error(*rm)["code"] == "usage"
+    monkeypatch.setattr(sys, "stdin", Terminal("ann\n"))
+    assert "nothing was removed" in world.run(*rm, code=2)[1]
+    assert world.catalog.get(kept.asset) is not None
+    monkeypatch.setattr(sys, "stdin", Terminal("anna\n"))
+    world.run(*rm)
+    assert world.catalog.get(kept.asset) is None
 
 
 @pytest.mark.parametrize("words", [(), ("--owner", ""), ("some-id", "--owner", "anna")])

@@ -12,7 +12,7 @@ import pytest
 
 from tests.servers import serving_app
 from tests.unit.api.test_reviews import Moderated
-from worker.entrypoints.cli import run
+from worker.entrypoints.cli import remote, run
 
 
 @dataclass
@@ -67,6 +67,28 @@ def test_reviews_are_listed_shown_and_decided(desk: Desk) -> None:
     assert desk.run("list")[0] == "no reviews\n"
 
 
+def test_a_list_goes_on_where_it_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the API's cursor, over as many of its pages as --limit needs."""
+    asked = [
+        desk.api.ask(number, deadline=f"2099-01-0{number}T00:00:00Z").id for number in (1, 2, 3, 4)
+    ]
+    monkeypatch.setattr(remote, "PAGE", 2)
+
+    first, said = desk.run("list", "--json", "--limit", "3")
+    cursor = json.loads(said)["cursor"]
+    rest, end = desk.run("list", "--json", "--limit", "3", "--cursor", cursor)
+
+    assert [[one["id"] for one in json.loads(part)] for part in (first, rest)] == [
+        asked[:3],
+        asked[3:],
+    ]
+    assert end == ""
+    assert (
+        json.loads(desk.run("list", "--json", "--cursor", "no cursor", code=2)[1])["error"]["code"]
+        == "input_cursor"
+    )
+
+
 def test_refusals_keep_their_code(desk: Desk) -> None:
     """Of the API, of a file without a token, and of what does not answer."""
     review = desk.api.ask(1).id
@@ -88,7 +110,6 @@ def test_refusals_keep_their_code(desk: Desk) -> None:
     ("words", "code"),
     [
         (("list", "--api", "ftp://x"), "usage"),
-        (("list", "--api", "http://x", "--cursor", "c"), "usage"),
         (("list", "--api", "http://x", "--data", "d"), "usage"),
         (("approve", "r", "--api", "http://x", "--reviewer", "me"), "usage"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.fakes import Fuse, Killed
 from tests.unit.finalize.test_handler import application
 from tests.unit.finalize.world import World
-from worker.domain.asset import JobRecord, LogEntry, Status
+from worker.domain.asset import JobRecord, LogEntry, Status, is_tombstone
 from worker.domain.errors import AssetMissing, ConfigurationError, JobMissing, TransientError
 from worker.domain.job import JobState, JobStatus
 from worker.domain.keys import asset_prefix
@@ -113,6 +113,24 @@ def test_an_upload_of_the_api_goes_with_its_folder() -> None:
     world.catalog.records[asset] = replace(world.record, asset=asset, source=new)
     assert eraser(world).erase(asset).originals == 2
     assert not world.store.versions["intake", old.key]
+
+
+def test_the_id_of_an_upload_of_the_api_stays_taken() -> None:
+    """Until its owner is erased: a tombstone keeps the name of the owner."""
+    world = World()
+    asset = "0190d9a2-7d7c-7aaa-8aaa-0123456789ab"
+    place = world.store.upload("intake", f"ab/uploads/{asset}/a.jpg", b"x")
+    world.catalog.records[asset] = replace(world.record, asset=asset, source=place, owner="anna")
+    eraser(world).erase(asset)
+
+    kept = world.catalog.get(asset)
+    assert kept is not None
+    assert is_tombstone(kept)
+    with pytest.raises(AssetMissing) as gone:
+        eraser(world).erase(asset)
+    assert gone.value.code == "asset_erased"
+    assert [one.record.asset for one in eraser(world).erase_owner("anna")] == [asset]
+    assert world.catalog.get(asset) is None
 
 
 def test_results_of_jobs_elsewhere_go_too() -> None:

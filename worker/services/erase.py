@@ -15,10 +15,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
-from worker.domain.asset import AssetRecord, folder_of
+from worker.domain.asset import (
+    ERASED,
+    AssetRecord,
+    LogEntry,
+    folder_of,
+    is_tombstone,
+    tombstone,
+)
 from worker.domain.errors import (
     AssetMissing,
     ConfigurationError,
+    Conflict,
     EngineError,
     JobMissing,
     TransientError,
@@ -85,22 +93,27 @@ class Eraser:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def erase(self, asset: str) -> Erased:
-        """Remove an asset with everything that belongs to it.
+        """Remove an asset with everything that belongs to it. An upload of the API leaves a
+        tombstone: its id stays taken, and a ticket that is still valid cannot bring it back.
 
         Copies of renditions that other assets made because their bytes are identical are theirs
         and stay, as do files that a job wrote beside others into a target that a person chose and
         that its result does not name.
 
         Raises:
-            AssetMissing: no such asset.
+            AssetMissing: no such asset; ``asset_erased`` if a tombstone is all that is left.
             TransientError: ``jobs_end``: jobs have not ended yet; or a store does not answer. The
                 same call completes the work.
         """
         record = self.catalog.get(asset)
-        if record is None:
+        if record is None or is_tombstone(record):
             self._remove_orphans(asset)  # of a call that was ended between the record and the rest
-            raise AssetMissing(f"there is no asset {asset}")
-        return self.erase_all(record)
+            raise missing(asset, record)
+        erased = self.erase_all(record)
+        if folder_of(record.source.key) is not None:  # other keys may be uploaded to again
+            now = self.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            leave_tombstone(self.catalog, record, time=now)
+        return erased
 
     def erase_all(self, record: AssetRecord) -> Erased:
         """The same for an asset whose record is known, whether the catalog still has it or not.
@@ -140,7 +153,7 @@ class Eraser:
             self._remove(bucket, _plain(old))
 
     def erase_owner(self, owner: str) -> Iterator[Erased]:
-        """Remove all assets of an owner, one after the other, what remains of deleted ones too.
+        """Remove all assets of an owner, one after the other, tombstones too: they name the owner.
 
         Raises:
             TransientError: see :meth:`erase`.
@@ -151,10 +164,13 @@ class Eraser:
             while True:
                 page = self.catalog.by_owner(owner, limit=_PAGE, cursor=cursor)
                 for record in page.records:
-                    with suppress(AssetMissing):
-                        erased = self.erase(record.asset)
-                        found += 1
-                        yield erased
+                    known = self.catalog.get(record.asset)
+                    if known is None:
+                        self._remove_orphans(record.asset)
+                        continue
+                    erased = self.erase_all(known)
+                    found += 1
+                    yield erased
                 cursor = page.cursor
                 if cursor is None:
                     break
@@ -248,6 +264,23 @@ class Eraser:
                     one.result()
                 count += len(chunk)
         return count
+
+
+def missing(asset: str, record: AssetRecord | None) -> AssetMissing:
+    """The error for an asset of which there is no record, or a tombstone."""
+    if record is None:
+        return AssetMissing(f"there is no asset {asset}")
+    return AssetMissing(f"asset {asset} was deleted", code="asset_erased")
+
+
+def leave_tombstone(catalog: Catalog, record: AssetRecord, *, time: str) -> None:
+    """Leave a tombstone in the place of an asset whose record is gone.
+
+    Args:
+        time: ISO 8601 UTC.
+    """
+    with suppress(Conflict):  # a later upload has taken the id: it is what counts
+        catalog.commit(tombstone(record, time=time), LogEntry(time=time, kind=ERASED, id=ERASED))
 
 
 def _plain(keys: Iterable[str]) -> Iterator[tuple[str, None]]:

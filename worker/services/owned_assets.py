@@ -6,27 +6,22 @@ An asset of another owner is reported as missing, so that a caller learns nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import EllipsisType
 
 from worker.domain.asset import (
-    ERASED,
     AssetRecord,
-    LogEntry,
     Page,
     Similar,
     Status,
-    folder_of,
     is_tombstone,
-    tombstone,
 )
-from worker.domain.errors import AssetMissing, Conflict, NotAllowed
+from worker.domain.errors import Conflict, NotAllowed
 from worker.ports import Catalog, Queue
 from worker.services import find_assets
 from worker.services.breaker import Breaker, OptionalWork
-from worker.services.erase import Eraser
+from worker.services.erase import Eraser, missing
 from worker.services.find_assets import AssetFilter
 from worker.services.remake import announce, settled
 
@@ -77,20 +72,10 @@ def require_owned(catalog: Catalog, caller: Caller, asset: str) -> AssetRecord:
     """
     record = catalog.get(asset)
     if record is None or not caller.owns(record):
-        raise AssetMissing(f"there is no asset {asset}")
+        raise missing(asset, None)
     if is_tombstone(record):
-        raise AssetMissing(f"asset {asset} was deleted", code="asset_erased")
+        raise missing(asset, record)
     return record
-
-
-def leave_tombstone(catalog: Catalog, record: AssetRecord, *, time: str) -> None:
-    """Leave a tombstone in the place of an asset whose record is gone.
-
-    Args:
-        time: ISO 8601 UTC.
-    """
-    with suppress(Conflict):  # a later upload has taken the id: it is what counts
-        catalog.commit(tombstone(record, time=time), LogEntry(time=time, kind=ERASED, id=ERASED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,11 +197,8 @@ class OwnedAssets:
             AssetMissing: the caller has no such asset.
             TransientError: ``jobs_end``: jobs have not ended yet; the same call completes it.
         """
-        record = require_owned(self.catalog, caller, asset)
+        require_owned(self.catalog, caller, asset)
         self.eraser.erase(asset)
-        if folder_of(record.source.key) is None:
-            return  # of a key that somebody may upload to again
-        leave_tombstone(self.catalog, record, time=self._time())
 
     def _require_makeable(self, record: AssetRecord) -> None:
         """Raise Conflict unless ingest can make the asset again from its original."""

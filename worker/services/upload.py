@@ -48,7 +48,8 @@ from worker.domain.keys import upload_key
 from worker.domain.user_metadata import UserMetadata, to_metadata
 from worker.ports import Catalog, ObjectStore, UploadedPart, UploadStore, UploadTicket
 from worker.recipes import DeploymentRecipes
-from worker.services.owned_assets import Caller, leave_tombstone, require_owned
+from worker.services.erase import leave_tombstone
+from worker.services.owned_assets import Caller, require_owned
 from worker.settings import Settings
 
 SMALLEST_PART = 5 * 1024**2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -151,10 +152,11 @@ def tag_command(
 @group.command(name="rm")
 @click.argument("assets", nargs=-1, metavar="[ASSET...]")
 @click.option("--owner", metavar="NAME", help="All assets of this owner, and the name itself.")
+@click.option("--yes", is_flag=True, help="With --owner: do not ask.")
 @data_option
 @json_option
 def rm_command(
-    *, assets: tuple[str, ...], owner: str | None, data: Path | None, as_json: bool
+    *, assets: tuple[str, ...], owner: str | None, yes: bool, data: Path | None, as_json: bool
 ) -> None:
     """Remove assets for good, with everything that ever belonged to them.
 
@@ -162,12 +164,16 @@ def rm_command(
     originals in quarantine, tags, timeline and record. Running jobs are stopped first. If the
     command is interrupted, run it again to complete the removal.
 
-    --owner removes all assets of an owner and takes the name out of the ledger, whose sums stay.
-    The ledger counts uploads within a minute or so: of an owner who has just uploaded, run it again
-    then.
+    The id of an asset that was uploaded through the API is never used again, and its addresses are
+    410. --owner leaves not even that: it removes all assets of an owner and takes the name out of
+    the ledger, whose sums stay. The ledger counts uploads within a minute or so: of an owner who
+    has just uploaded, run it again then. It asks for the name again; where nobody can be asked it
+    needs --yes.
     """
     if bool(assets) == bool(owner):
         raise click.UsageError("give ASSET... or --owner NAME")
+    if owner and not yes:
+        _ask(owner)
     target = find_target(data)
 
     def say(text: str) -> None:
@@ -191,6 +197,16 @@ def rm_command(
             click.echo(output.one_line(_removed_text(erased)))
     if owner:
         _forget(target, owner, as_json=as_json)
+
+
+def _ask(owner: str) -> None:
+    """Go on only if a person types the name, as for the deletion of a stack (`make destroy`)."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("--owner removes everything of an owner: nobody is asked, add --yes")
+    shown = output.one_line(owner)
+    click.echo(f"All assets of {shown} are removed for good.", err=True)
+    if click.prompt("Type the name of the owner to go on", err=True) != owner:
+        raise click.UsageError(f"that is not {shown}: nothing was removed")
 
 
 def _forget(target: Target, owner: str, *, as_json: bool) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "SAFELIGHT_TOKEN"
 """Variable with a token; a file is better where other people can read the environment."""
+PAGE = 200
+"""The most that the API lists at once."""
 
 api_option = click.option(
     "--api", metavar="URL", help="Ask the API there, as the person whom the token names."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from worker.entrypoints.cli.target import (
 from worker.services.process_files.wording import age_text
 
 if TYPE_CHECKING:
-    from worker.client import Decision
+    from worker.client import Client, Decision
     from worker.client import ReviewState as ReviewStateName
     from worker.domain.asset import AssetRecord
     from worker.domain.review import Review
@@ -71,15 +70,13 @@ def list_command(
     """List reviews: the open ones by deadline, others newest first.
 
     With --json an array is printed; if there are more, {"cursor": ...} goes to standard error. With
-    --api the array is that of the API, and --limit alone bounds it.
+    --api the array is that of the API, and the cursor one of its cursors.
     """
     found: list[Told]
     if api is not None:
-        if cursor is not None:
-            raise click.UsageError("--cursor is for lists without --api")
         _require_alone(data)
         with remote.asking(api, token_file) as client:
-            found = list(islice(client.reviews(state), limit))
+            found, cursor = _asked(client, state, limit, cursor)
     else:
         reviews = find_target(data).app.reviews
         page = reviews.find(_caller(None), ReviewState(state), limit=limit, cursor=cursor)
@@ -109,6 +106,20 @@ def list_command(
         short = ("state", "age", "deadline", "approved", "escalated")
         output.print_rows(short, ("review", "key", "why"), rows)
     print_cursor(cursor, as_json=False)
+
+
+def _asked(
+    client: Client, state: ReviewStateName, limit: int, cursor: str | None
+) -> tuple[list[Told], str | None]:
+    """Reviews of the API, and the cursor behind the last of them."""
+    found: list[Told] = []
+    while True:
+        most = min(limit - len(found), remote.PAGE)
+        page = client.reviews_page(state, limit=most, cursor=cursor)
+        found += page["reviews"]
+        cursor = page["cursor"]
+        if cursor is None or len(found) >= limit:
+            return found, cursor
 
 
 @group.command(name="show")
