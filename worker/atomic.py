@@ -1,6 +1,6 @@
-"""Files that appear whole or not at all, locks on folders, and what a full disk answers.
+"""Atomic writes of files, locks on folders, and errors of a full disk.
 
-A file is written beside its final name, then renamed. The standard library alone.
+A file is written under another name in the same folder, then renamed. Standard library only.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STAGING_PREFIX = ".partial-"
-"""Begins the names of files that :func:`locked_staging` makes."""
+"""Prefix of the names of files that :func:`locked_staging` makes."""
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def disk_full(error: OSError) -> bool:
-    """Whether the disk is full, a quota is used up, or the file size limit of the process is."""
+    """Whether the disk is full, a quota is used up, or the process reached its file size limit."""
     return error.errno in _DISK_FULL
 
 
@@ -29,10 +29,10 @@ def disk_full(error: OSError) -> bool:
 
 @contextmanager
 def staging(final: Path, *, name: str | None = None) -> Iterator[Path]:
-    """A path beside ``final``, renamed to it at the end of the block; removed after an error.
+    """A path beside ``final``, renamed to it at the end of the block, or removed after an error.
 
     Args:
-        final: what is replaced, in one step.
+        final: the file that is replaced, in one step.
         name: of the staging file; without one it is hidden and of this process alone.
 
     Raises:
@@ -56,14 +56,14 @@ def atomic_write(
     durable: bool = False,
     name: str | None = None,
 ) -> None:
-    """Write a whole file in place of what had its name: a reader sees the old or the new one.
+    """Replace a whole file: a reader sees either the old or the new content.
 
     Args:
-        final: the file. Its folder must be there.
+        final: the file. Its folder must exist.
         data: bytes, or text that becomes UTF-8.
         mode: of the new file, before the umask.
-        durable: have the bytes on the disk before the rename, so that a power cut leaves no empty
-            file.
+        durable: flush the bytes to the disk before the rename, so that a power cut leaves no
+            empty file.
         name: see :func:`staging`.
 
     Raises:
@@ -80,13 +80,14 @@ def atomic_write(
 
 @contextmanager
 def locked_staging(folder: Path) -> Iterator[Path]:
-    """A new file in a folder, which is made if it is not there; gone afterwards unless renamed.
+    """A new file in a folder, which is created if missing. The file is removed at the end unless it
+    was renamed.
 
-    The file is locked meanwhile: :func:`sweep` tells what a killed process has left by its free
+    The file is locked meanwhile: :func:`sweep` recognises a file of a killed process by its free
     lock.
 
     Raises:
-        OSError: there can be none.
+        OSError: the file cannot be created.
     """
     opened, path = _locked_file(folder)
     try:
@@ -102,16 +103,17 @@ def _locked_file(folder: Path) -> tuple[int, Path]:
         try:
             opened, name = tempfile.mkstemp(dir=folder, prefix=STAGING_PREFIX)
         except FileNotFoundError:
-            continue  # another process has just removed the folder, which was empty
-        with suppress(OSError):  # on a disk without locks no other process removes it
+            continue  # another process has just removed the empty folder
+        with suppress(OSError):  # on a file system without locks no other process removes it
             fcntl.flock(opened, fcntl.LOCK_EX)
         if os.fstat(opened).st_nlink:
             return opened, Path(name)
-        os.close(opened)  # taken for a dead one's before it was locked
+        os.close(opened)  # another process swept it before it was locked
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes have left in a folder; what cannot be removed stays.
+    """Remove the files that killed processes have left in a folder. A file that cannot be removed
+    stays.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -139,13 +141,14 @@ def _remove_if_dead(path: str) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and lock the folder itself: no lock file stays, and a killed process frees it.
+    """Create a folder and lock the folder itself.
 
-    File systems without locks are used unlocked.
+    So no lock file stays, and a killed process frees the lock. On a file system without locks
+    there is no lock.
 
     Raises:
         BlockingIOError: another process holds it.
-        OSError: there can be no such folder.
+        OSError: the folder cannot be created.
     """
     folder.mkdir(parents=True, exist_ok=True)
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -158,11 +161,11 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[None]:
-    """Hold a lock that is this file, which is gone afterwards. A killed process holds nothing.
+    """Hold a lock on this file, which is removed afterwards. A killed process holds no lock.
 
     Raises:
         BlockingIOError: another process holds it.
-        OSError: there can be no such file.
+        OSError: the file cannot be created.
     """
     opened = _lock_file(path)
     try:
@@ -186,11 +189,11 @@ def _lock_file(path: Path) -> int:
             raise
         if not locked or os.fstat(opened).st_nlink:
             return opened
-        os.close(opened)  # its holder has just let it go
+        os.close(opened)  # its holder has just released it
 
 
 def _try_lock(opened: int) -> bool:
-    """Lock without waiting; False on a disk that knows no locks. Raises BlockingIOError."""
+    """Lock without waiting; False on a file system without locks. Raises BlockingIOError."""
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

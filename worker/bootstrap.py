@@ -1,8 +1,8 @@
-"""The composition root: settings in, wired services out. The only place that chooses adapters.
+"""The composition root: it builds services from the settings. Only this module chooses adapters.
 
-Called by entry points and by the local stack, once a process, explicitly. Nothing here runs at
-import, no client is made before its first use, and the engine is imported only for ingest:
-commands that look something up start without it.
+Entry points and the local stack call it explicitly, once a process. Nothing runs at import, and no
+client is made before its first use. The image engine is imported only for ingest, so that commands
+that only read start without it.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ if TYPE_CHECKING:
     from worker.subprocesses.sandbox import FirstTry, SandboxLimits
 
 
-# No slots: cached_property keeps its value in __dict__.
+# No slots: cached_property stores its value in __dict__.
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """The ports of one process, and the services on them."""
+    """The ports of one process, and the services built on them."""
 
     settings: Settings
     store: ObjectStore
     catalog: Catalog
     queue: Queue
     ledger: Ledger | None = None
-    """None in tests that spend nothing."""
+    """None in tests without a ledger."""
     upload_store: UploadStore | None = None
-    """None in processes that take no uploads."""
+    """None in processes that accept no uploads."""
     secrets: Secrets | None = None
     """None in processes that send no webhooks."""
     labeller: Labeller | None = None
-    """None in processes that label nothing."""
+    """None in processes that do not label pictures."""
     workflows: Executions | None = None
-    """None if the settings name none: then no run can be started here."""
+    """None if the settings name no workflows: then this process cannot start a run."""
     rekognition: Moderator | None = None
-    """None in processes that ask nobody."""
+    """None in processes that do not call Rekognition."""
 
     @cached_property
     def recipes(self) -> DeploymentRecipes:
@@ -85,14 +85,14 @@ class Application:
 
     @cached_property
     def breaker(self) -> Breaker:
-        """What puts optional work off when the daily limit is spent."""
+        """The breaker that pauses optional work beyond the daily limit of cost."""
         from worker.services.breaker import Breaker
 
         return Breaker(ledger=self.ledger, limit=self.settings.daily_limit)
 
     @cached_property
     def cache(self) -> Cache:
-        """Redis or Valkey if the settings name one, else the memory of this process.
+        """Redis or Valkey if the settings name one, otherwise the memory of this process.
 
         Raises:
             ConfigurationError: the setting is not the URL of a Redis.
@@ -116,7 +116,7 @@ class Application:
         return traced(RedisCache(url, credentials=credentials), "cache")
 
     def deliver(self) -> Deliver:
-        """What responds for files that the delivery bucket does not have.
+        """The service that answers requests for files that are not in the delivery bucket.
 
         Decoders are imported when the first file is made.
         """
@@ -149,7 +149,7 @@ class Application:
 
     @cached_property
     def runs(self) -> WorkflowRuns:
-        """What starts runs of workflows and looks at them."""
+        """The service that starts and reads runs of workflows."""
         from worker.services.workflow_runs import RunPolicy, WorkflowRuns
 
         settings = self.settings
@@ -162,14 +162,14 @@ class Application:
         return WorkflowRuns(catalog=self.catalog, policy=policy, workflows=self.workflows)
 
     def follow(self, asset: str, version: str) -> None:
-        """Do again what an event of an asset leads to, after the workflow function has failed on
-        it: start its workflow, and let what people have decided take effect."""
+        """Handle an event of an asset again after the workflow function has failed on it: start the
+        asset's workflow, and apply the decisions of people."""
         self.runs.redrive(asset, version)
         self.reviews.follow(asset)
 
     @cached_property
     def heavy(self) -> Finalizer:
-        """What finishes heavy uploads, made when it is first used.
+        """The service that finishes heavy uploads, made at its first use.
 
         Raises:
             RecipeError, InputError: the recipe that the settings name cannot be used.
@@ -190,7 +190,7 @@ class Application:
 
     @cached_property
     def ingest(self) -> Ingest:
-        """The ingest service, made when it is first used.
+        """The ingest service, made at its first use.
 
         Raises:
             RecipeError, InputError: the recipe that the settings name cannot be used.
@@ -228,7 +228,7 @@ class Application:
 
     @property
     def _first(self) -> FirstTry:
-        """What runs the first try of a picture."""
+        """The runner of the first attempt at a picture."""
         return sandbox.run_first if self.settings.jail_every_picture else sandbox.here
 
     @property
@@ -243,7 +243,7 @@ class Application:
 
     @cached_property
     def uploads(self) -> Uploads:
-        """What begins and completes uploads."""
+        """The service that begins and completes uploads."""
         from worker.services.upload import Uploads
 
         assert self.upload_store is not None
@@ -257,7 +257,7 @@ class Application:
 
     @cached_property
     def label(self) -> LabelStage:
-        """What asks a model what is in a picture."""
+        """The service that asks a model for labels of a picture."""
         from worker.services.label import LabelStage
         from worker.services.recipe_store import RecipeStore
 
@@ -274,7 +274,7 @@ class Application:
 
     @cached_property
     def access(self) -> Access:
-        """What holds assets back and publishes them."""
+        """The service that holds and publishes assets."""
         from worker.services.access import Access
 
         return Access(
@@ -286,17 +286,17 @@ class Application:
 
     @cached_property
     def reviews(self) -> Reviews:
-        """What asks people about assets, and does what they decide."""
+        """The service that opens reviews and applies decisions."""
         from worker.services.review import Reviews
 
         return Reviews(catalog=self.catalog, access=self.access, workflows=self.workflows)
 
     @cached_property
     def classifier(self) -> Moderator | None:
-        """The classifier that the settings name; it loads its model with the first picture.
+        """The classifier that the settings name. It loads its model with the first picture.
 
         Raises:
-            SettingsError: there is no such one.
+            SettingsError: there is no such classifier.
         """
         name = self.settings.classifier
         if name is None:
@@ -316,10 +316,10 @@ class Application:
 
     @cached_property
     def moderate(self) -> ModerateStage:
-        """The stage that asks moderators.
+        """The workflow stage that asks moderators.
 
         Raises:
-            ConfigurationError: nobody can be asked here.
+            ConfigurationError: this process has no moderator.
         """
         from worker.services.moderate import ModerateStage
         from worker.services.recipe_store import RecipeStore
@@ -339,7 +339,7 @@ class Application:
 
     @cached_property
     def upgrades(self) -> Upgrades:
-        """What encodes files that are viewed often at a higher effort."""
+        """The service that encodes popular files again at a higher effort."""
         from worker import prices
         from worker.services.recipe_store import RecipeStore
         from worker.services.upgrade import Upgrades
@@ -356,7 +356,7 @@ class Application:
 
     @cached_property
     def webhooks(self) -> Webhooks:
-        """What sends events to the endpoints that the settings name."""
+        """The service that sends events to the endpoints that the settings name."""
         from worker.adapters.tracing import traced
         from worker.adapters.webhooks import HttpWebhookSender
         from worker.services.webhooks import Webhooks
@@ -371,7 +371,7 @@ class Application:
         )
 
     def eraser(self, jobs: Jobs | None = None, say: Callable[[str], None] | None = None) -> Eraser:
-        """What removes assets; see its class."""
+        """The service that erases assets; see its class."""
         from worker.services.erase import Eraser
 
         return Eraser(
@@ -384,11 +384,11 @@ class Application:
 
 
 def assemble(settings: Settings, clients: AwsClients | None = None) -> Application:
-    """Wire everything to AWS, or to what stands in its place (``AWS_ENDPOINT_URL``).
+    """Build everything on AWS, or on the emulator at ``AWS_ENDPOINT_URL``.
 
     Args:
-        settings: where the process runs.
-        clients: of AWS; None makes those of the environment.
+        settings: the settings of the process.
+        clients: AWS clients; None makes them from the environment.
     """
     from worker.adapters import tracing
     from worker.adapters.aws.clients import AwsClients
@@ -426,7 +426,7 @@ def assemble(settings: Settings, clients: AwsClients | None = None) -> Applicati
 
 
 def invalidation(settings: Settings, clients: AwsClients | None = None) -> Invalidate:
-    """What sends invalidations to the distribution that the settings name."""
+    """The service that sends invalidations to the distribution that the settings name."""
     from worker.adapters import tracing
     from worker.adapters.aws.clients import AwsClients
     from worker.adapters.aws.cloudfront import CloudFrontCaches
@@ -442,7 +442,7 @@ def invalidation(settings: Settings, clients: AwsClients | None = None) -> Inval
 
 
 def _tokens(settings: Settings, clients: AwsClients) -> Callable[[str], None]:
-    """Takes a token for a request to Rekognition; no client is made before the first."""
+    """The rate limiter of requests to Rekognition. Its client is made at the first request."""
 
     @cache
     def rate() -> RequestRate:
@@ -454,10 +454,10 @@ def _tokens(settings: Settings, clients: AwsClients) -> Callable[[str], None]:
 
 
 def outbox(settings: Settings, clients: AwsClients | None = None) -> Outbox:
-    """What sends the events that follow from changes of the catalog.
+    """The service that sends an event for each change of the catalog.
 
     Raises:
-        SettingsError: the settings name no queue for changes that cannot be read.
+        SettingsError: the settings name no dead-letter queue for invalid changes.
     """
     from worker.adapters import tracing
     from worker.adapters.aws.clients import AwsClients
@@ -480,7 +480,7 @@ def outbox(settings: Settings, clients: AwsClients | None = None) -> Outbox:
 
 
 def bookkeeper(settings: Settings, clients: AwsClients | None = None) -> Bookkeeper:
-    """What counts the work that changes of the catalog tell of."""
+    """The service that counts work from changes of the catalog."""
     from worker import prices
     from worker.adapters import tracing
     from worker.adapters.aws.clients import AwsClients

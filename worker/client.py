@@ -1,4 +1,4 @@
-"""A client of the API, for programs in Python: uploads that survive bad lines, and assets.
+"""A Python client of the API: uploads that survive bad connections, assets and reviews.
 
     with Client("https://api.example.com", token) as api:
         asset = api.upload("harbour.jpg", tags=["holiday"])
@@ -7,9 +7,9 @@
 ``AsyncClient`` is the same with ``await``. Both need the extra ``client``, and no credentials of
 AWS: the API signs the requests to the store.
 
-An upload goes on after a cut with the part that was cut, and after the end of the process with the
-parts that are missing, if it was given a state file. Requests are repeated after random pauses that
-grow; tickets that have ended are renewed.
+After a broken connection an upload resumes with the interrupted part. After a restart of the
+process it resumes with the missing parts, if it has a state file. Requests are retried with
+exponential backoff and jitter, and expired tickets are renewed.
 """
 
 from __future__ import annotations
@@ -65,94 +65,96 @@ ReviewState = Literal["open", "approved", "rejected", "expired", "withdrawn"]
 Decision = Literal["approve", "reject"]
 
 ATTEMPTS = 10
-"""Of one request, the first included: about two minutes of pauses."""
+"""Attempts of one request, the first included. Their delays add up to about two minutes."""
 FIRST_PAUSE = 0.25
-"""Seconds. A pause is a random part of the first one, doubled with each attempt ("full jitter":
-Amazon Builders' Library, "Timeouts, retries, and backoff with jitter")."""
+"""Seconds. A delay is random, up to this value doubled with each attempt ("full jitter": Amazon
+Builders' Library, "Timeouts, retries, and backoff with jitter")."""
 PARALLEL = 4
-"""Parts that are sent at the same time, at most."""
+"""Most parts that are sent in parallel."""
 WIDEN_AFTER = 8
-"""Parts in a row after which one more is sent at the same time."""
+"""Parts that must arrive in a row before one more is sent in parallel."""
 TICKETS_AT_ONCE = 20
 RENEWALS = 3
-"""Tickets in a row that the store may refuse before it is believed."""
+"""Tickets in a row that the store may refuse before the upload fails."""
 TIMEOUT = httpx2.Timeout(60, connect=15)
-"""Seconds without a byte. Not of a whole request, which a slow line may take long for."""
+"""Seconds without a transferred byte. A whole request may take longer on a slow connection."""
 _UPLOAD = ("asset", "status", "ticket", "part_size", "part_count", "tickets", "parts")
-"""Fields of an upload that are needed here."""
+"""Fields of an upload that the client needs."""
 PENDING = frozenset({"waiting", "uploaded", "processing"})
 """Statuses of an asset that change by themselves."""
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
-"""Answers of the store to a request that may be sent again."""
+"""Statuses of the store after which a request may be sent again."""
 _API_AGAIN = _AGAIN - {500}
-"""Of the API, whose 500 is a defect."""
+"""The same for the API. Its 500 reports a defect and is not retried."""
 _STORE_AGAIN = frozenset(
     {"RequestTimeout", "SlowDown", "OperationAborted", "ConditionalRequestConflict"}
 )
 _ANEW = frozenset({"upload_expired", "asset_erased", "asset_missing"})
-"""What the API says of an upload that cannot go on."""
+"""Codes of the API for an upload that cannot continue."""
 
 
 class ClientOptions(TypedDict, total=False):
-    """How a client works."""
+    """Options of a client."""
 
     http: httpx2.AsyncClient
-    """With a proxy, certificates or timeouts of your own; closed with the client."""
+    """Your own HTTP client, for a proxy, certificates or timeouts. It is closed with this
+    client."""
     attempts: int
-    """Of each request."""
+    """Attempts of each request."""
     parallel: int
-    """Parts that are sent at the same time, at most. A cut halves it, because what is sent at the
-    same time is lost at the same time."""
+    """Most parts that are sent in parallel. A broken connection halves the number, because all
+    parallel parts are lost together."""
     pause: float
     """Seconds, see ``FIRST_PAUSE``."""
 
 
 class UploadOptions(TypedDict, total=False):
-    """What may be said of an upload."""
+    """Options of an upload."""
 
     name: str
-    """As people see it; that of the file, unless said."""
+    """Name that people see; by default that of the file."""
     media_type: str
-    """Guessed from the name, unless said."""
+    """By default guessed from the name."""
     owner: str
-    """Somebody else, which only an administrator may say."""
+    """Another owner than the caller; only an administrator may set it."""
     tags: Sequence[str]
     attributes: Mapping[str, str]
     sha256: str
-    """Hex; the store then refuses other bytes. Only of uploads in one request."""
+    """Hex digits; the store then refuses other bytes. Only for uploads in one request."""
     method: Literal["put", "post", "multipart"]
-    """The API chooses, unless said."""
+    """By default the API chooses."""
     rate: int
-    """Bytes a second of the line, which sizes the parts; that of the last upload, unless said."""
+    """Bytes a second of the connection, from which the size of parts follows; by default the rate
+    of the last upload."""
     route: Literal["direct", "accelerated", "distribution"]
     """A route that the API offers: see docs/upload-routes.md."""
     recipe: str
     """Name of a recipe that the API lets its users choose."""
     state: str | Path
-    """A small file that remembers the upload until it is done. Called again with the same file and
-    arguments, also by another process, the upload goes on."""
+    """Path of a small file that stores the state of the upload until it is done. A second call with
+    the same file and arguments, also in another process, resumes the upload."""
     progress: Progress
 
 
 class ChangeOptions(TypedDict, total=False):
-    """What to change of an asset; the rest stays."""
+    """Changes of an asset; everything else stays."""
 
     add_tags: Sequence[str]
     remove_tags: Sequence[str]
     attributes: Mapping[str, str | None]
     """New values; None removes one."""
     focal_point: tuple[float, float] | None
-    """Shares of width and height, 0 to 1; None removes it."""
+    """Fractions of width and height, 0 to 1; None removes the focal point."""
     revision: int
-    """Refuse if the asset has another one by now."""
+    """Expected revision: the change is refused if the asset has another one."""
 
 
 class AsyncClient:
-    """The API, for code that awaits (asyncio or Trio).
+    """The asynchronous client of the API (asyncio or Trio).
 
     Args:
         api: its address.
-        token: a JSON Web Token, or what returns one: asked before each request.
+        token: a JSON Web Token, or a function that returns one and is called before each request.
 
     Raises:
         TypeError: there is no such option.
@@ -181,7 +183,7 @@ class AsyncClient:
     # --- uploads ----------------------------------------------------------------------------
 
     async def upload(self, file: str | Path, **options: Unpack[UploadOptions]) -> str:
-        """Upload a file; the id of its asset, whose original is then in the store.
+        """Upload a file and return the id of its asset. The original is then in the store.
 
         Args:
             file: must not change meanwhile.
@@ -226,7 +228,7 @@ class AsyncClient:
                 memory.forget()
                 self._rate = meter.rate() or self._rate
                 return asset
-            memory.renew()  # the store no longer has this upload
+            memory.renew()  # the store does not have this upload any more
             meter.begin_at(0)
         raise AssertionError  # the second round returns or raises
 
@@ -240,7 +242,7 @@ class AsyncClient:
         )
         asset: str = begun["asset"]
         if begun["status"] != "waiting":
-            return asset  # done before
+            return asset  # completed by an earlier call
         try:
             if begun["part_count"]:
                 await _Parts(self, source, meter, begun, known=memory.known).send()
@@ -287,11 +289,11 @@ class AsyncClient:
         meter: UploadMeter,
         line: _Line,
     ) -> None:
-        """Send bytes of a file to the store until they are there.
+        """Send bytes of a file to the store, and retry until they have arrived.
 
         Args:
-            ticket_of: makes the ticket; a new one if the store has refused the last. None: nothing
-                is to be sent any more.
+            ticket_of: returns the ticket, or a new one if the store has refused the last. None:
+                nothing is left to send.
         """
         refusals, least = 0, 0.0
         problem = ApiError("the store was not reached", code="unreachable")
@@ -310,8 +312,8 @@ class AsyncClient:
                         line.cut(began)
                         problem = ApiError(f"the line to the store: {error!r}", code="unreachable")
                         continue
-                    # 412: an attempt whose answer was lost has brought it; the key is of this
-                    # upload only.
+                    # 412: an earlier attempt stored the object but its response was lost. Only
+                    # this upload uses the key.
                     if answer.is_success or answer.status_code == 412:
                         sent.arrived()
                         line.arrived()
@@ -324,7 +326,7 @@ class AsyncClient:
         raise problem
 
     async def _use(self, ticket: Json, span: FileSpan, sent: SentBytes) -> httpx2.Response:
-        """Send a request as a ticket says it."""
+        """Send the request that a ticket describes."""
         head, tail, headers = form(ticket) if ticket.get("fields") else (b"", b"", {})
         headers |= ticket.get("headers") or {}
         headers["content-length"] = str(len(head) + span.size + len(tail))
@@ -338,17 +340,17 @@ class AsyncClient:
         await anyio.sleep(least + random.uniform(0, most))
 
     async def abort(self, asset: str) -> None:
-        """Give an upload up: its parts and its asset go.
+        """Abort an upload: its parts and its asset are removed.
 
         Raises:
-            ApiError: ``upload_finished``: the original is there; delete the asset instead.
+            ApiError: ``upload_finished``: the original has arrived; delete the asset instead.
         """
         await self._ask("POST", f"/uploads/{quote(asset, safe='')}/abort")
 
     # --- assets -----------------------------------------------------------------------------
 
     async def get(self, asset: str) -> Json:
-        """Everything about an asset, as docs/openapi.json describes ``Asset``.
+        """An asset, as docs/openapi.json describes ``Asset``.
 
         Raises:
             ApiError: ``asset_missing``, ``asset_erased`` and others.
@@ -373,7 +375,7 @@ class AsyncClient:
         return shown
 
     async def list(self, **filters: str | None) -> AsyncIterator[Json]:
-        """Assets, newest first, as ``AssetSummary``; asks for a page at a time.
+        """Assets, newest first, as ``AssetSummary``; loaded page by page.
 
         Args:
             filters: ``owner``, ``status``, ``tag``, ``key``, ``since`` and ``until`` (ISO 8601).
@@ -385,7 +387,7 @@ class AsyncClient:
                 yield one
 
     async def _pages(self, what: str, params: Json) -> AsyncGenerator[Json, None]:
-        """What all pages of a list have together."""
+        """The items of all pages of a list."""
         while True:
             page = await self._ask("GET", f"/{what}", params=params, fields=(what, "cursor"))
             for one in page[what]:
@@ -395,7 +397,7 @@ class AsyncClient:
             params = {**params, "cursor": page["cursor"]}
 
     async def change(self, asset: str, **changes: Unpack[ChangeOptions]) -> Json:
-        """Change an asset; it afterwards, as ``AssetSummary``."""
+        """Change an asset and return it, as ``AssetSummary``."""
         _check_names(changes, ChangeOptions)
         body: Json = dict(changes)
         if (point := changes.get("focal_point")) is not None:
@@ -404,7 +406,8 @@ class AsyncClient:
         return changed
 
     async def delete(self, asset: str) -> None:
-        """Delete an asset with everything that was made of it. One that is deleted is no error."""
+        """Delete an asset with all files made of it. It is no error if the asset is already
+        deleted."""
         try:
             await self._ask("DELETE", f"/assets/{quote(asset, safe='')}")
         except ApiError as error:
@@ -414,8 +417,8 @@ class AsyncClient:
     # --- reviews ----------------------------------------------------------------------------
 
     async def reviews(self, state: ReviewState = "open") -> AsyncIterator[Json]:
-        """What waits for people, the nearest deadline first, as ``ReviewItem``; or what is over,
-        newest first. Asks for a page at a time."""
+        """Open reviews, the nearest deadline first, as ``ReviewItem``; or reviews in another state,
+        newest first. Loaded page by page."""
         async with aclosing(self._pages("reviews", {"state": state})) as found:
             async for one in found:
                 yield one
@@ -436,7 +439,7 @@ class AsyncClient:
         return page
 
     async def review(self, review: str) -> Json:
-        """Everything that a reviewer needs, as ``ReviewModel``. Addresses work for ten minutes.
+        """A review, as ``ReviewModel``. Its URLs are valid for ten minutes.
 
         Raises:
             ApiError: ``review_missing`` and others.
@@ -446,16 +449,15 @@ class AsyncClient:
         return shown
 
     async def decide(self, review: str, decision: Decision, reason: str = "") -> Json:
-        """Approve or reject what a review is about; the review afterwards. The same decision again
-        changes nothing.
+        """Approve or reject, and return the review. A repeated decision changes nothing.
 
         Args:
-            reason: kept with the decision. To reject there has to be one.
+            reason: stored with the decision. A rejection needs one.
 
         Raises:
             ApiError: ``review_decided``: somebody else was faster; ``review_expired``,
                 ``review_withdrawn``, ``review_same_reviewer`` and others.
-            ValueError: that is no decision.
+            ValueError: the decision is invalid.
         """
         if decision not in get_args(Decision):
             raise ValueError(f"decide approve or reject, not {decision!r}")
@@ -473,23 +475,23 @@ class AsyncClient:
         params: Mapping[str, str] | None = None,
         fields: Sequence[str] = (),
     ) -> Any:
-        """The JSON of a response. Every request here may be repeated.
+        """Send a request and return the JSON of the response. Every request may be repeated.
 
         Args:
-            fields: those that the response must have.
+            fields: names that the response must contain.
         """
         least, problem = 0.0, ApiError("the API was not reached", code="unreachable")
         for attempt in range(self._attempts):
             if attempt:
                 await self._pause(attempt - 1, least)
             token = self._token if isinstance(self._token, str) else self._token()
-            # A token that was read from a file ends with its line.
+            # A token that was read from a file may end with a newline.
             sent = {"authorization": f"Bearer {token.strip()}", **(headers or {})}
             try:
                 answer = await self._http.request(
                     method, self._api + path, json=body, headers=sent, params=params
                 )
-            except httpx2.LocalProtocolError as error:  # no repetition makes it better
+            except httpx2.LocalProtocolError as error:  # a retry cannot help
                 raise ApiError(
                     f"no request can be made: {error}", code="request_invalid"
                 ) from error
@@ -505,7 +507,7 @@ class AsyncClient:
 
 
 class Client:
-    """The API, for code that does not await. Use it in a ``with`` block; on any thread.
+    """The synchronous client of the API. Use it in a ``with`` block, on any thread.
 
     See ``AsyncClient`` for arguments and errors. ``progress`` is called on another thread.
     """
@@ -599,7 +601,7 @@ class Client:
 
 
 class _Parts:
-    """An upload in parts: what is missing is sent, several at the same time, then joined."""
+    """An upload in parts: it sends the missing parts in parallel, then joins them."""
 
     def __init__(
         self,
@@ -620,7 +622,7 @@ class _Parts:
         self._line = _Line(client._parallel)
 
     async def send(self) -> None:
-        """Send and join them. A part that the store has lost is sent again."""
+        """Send the parts and join them. A part that the store has lost is sent again."""
         for last in (False, False, True):
             if self._look and not await self._ask_for_missing():
                 return
@@ -639,7 +641,7 @@ class _Parts:
             self._look = True
 
     async def _ask_for_missing(self) -> bool:
-        """Whether the upload still waits, and for what."""
+        """Whether parts are missing, and which."""
         shown = await self._client._ask("GET", self._path, fields=_UPLOAD)
         if shown["status"] != "waiting":
             return False
@@ -659,7 +661,7 @@ class _Parts:
     async def _ticket(self, number: int, *, refused: bool) -> Json:
         async with self._asking:
             if refused or number not in self._tickets:
-                # All that are held end at about the same time.
+                # All held tickets expire at about the same time.
                 rest = [one for one in self._missing if one >= number][:TICKETS_AT_ONCE]
                 shown = await self._client._ask(
                     "POST", f"{self._path}/parts", {"numbers": rest}, fields=_UPLOAD
@@ -675,8 +677,8 @@ class _Parts:
 
 
 class _Line:
-    """How many requests are sent at the same time: fewer after a cut, more again when parts arrive
-    (additive increase, multiplicative decrease, as TCP has it: RFC 5681)."""
+    """Limits the number of parallel requests: it falls after a broken connection and rises as parts
+    arrive (additive increase, multiplicative decrease, as in TCP: RFC 5681)."""
 
     def __init__(self, most: int) -> None:
         self._most, self._limiter = most, anyio.CapacityLimiter(most)
@@ -684,7 +686,7 @@ class _Line:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait for one's turn."""
+        """Wait for a free slot."""
         turn = object()
         await self._limiter.acquire_on_behalf_of(turn)
         try:
@@ -693,7 +695,7 @@ class _Line:
             self._limiter.release_on_behalf_of(turn)
 
     def cut(self, began: float) -> None:
-        """Note that a request was lost. Those that were sent with it count as one."""
+        """Note a lost request. Requests that were in transit together count as one loss."""
         if began >= self._narrowed:
             self._limiter.total_tokens = max(1, int(self._limiter.total_tokens) // 2)
             self._narrowed, self._arrived = time.monotonic(), 0

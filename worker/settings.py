@@ -1,8 +1,8 @@
 """The environment, read once into one frozen value. All mistakes are reported together.
 
 Every number a deployment could want to change is here, in a recipe or in the Pulumi config, and
-nowhere else. The Pulumi program sets these variables on the functions; ``make up`` gives its
-workers the same ones.
+nowhere else. The Pulumi program sets these variables on the functions; ``make up`` passes the same
+variables to its workers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Ordering(StrEnum):
     FIFO = "fifo"
     """Two workers never hold one object at the same time."""
     STANDARD = "standard"
-    """Cheaper; two workers on one object do the work twice, with one effect."""
+    """Cheaper. Two workers may process one object; the outcome takes effect once."""
 
 
 class UploadClass(StrEnum):
@@ -41,16 +41,16 @@ class UploadClass(StrEnum):
 
     STANDARD = "STANDARD"
     INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
-    """The class that the bucket's lifecycle rule moves them to, where each move is paid."""
+    """The class that the bucket's lifecycle rule would move them to, at a price for each object."""
 
 
 class DeletedOriginals(StrEnum):
     """What becomes of an asset whose original is deleted in the intake bucket."""
 
     KEEP = "keep"
-    """It stays, and its record says ``deleted``."""
+    """The asset stays, and its record says ``deleted``."""
     ERASE = "erase"
-    """It is removed with everything that was made of it, earlier versions of the original too."""
+    """The asset, all files made of it and all versions of the original are removed."""
 
 
 def _name(text: str) -> str:
@@ -81,7 +81,7 @@ def _dollars(text: str) -> float:
         value = float(text)
     except ValueError:
         raise ValueError("must be a number of US dollars") from None
-    if not 0 <= value <= 1e9:  # NaN neither
+    if not 0 <= value <= 1e9:  # also refuses NaN
         raise ValueError("must be from 0 to 1,000,000,000 US dollars")
     return value
 
@@ -203,153 +203,158 @@ class Settings:
     table: str = _read(_name)
     """Name of the catalog's table."""
     intake_bucket: str = _read(_name)
-    """The bucket that uploads go to, with all originals."""
+    """The bucket that receives uploads and keeps all originals."""
     delivery_bucket: str = _read(_name)
-    """The bucket of everything that is made."""
+    """The bucket of renditions and all other files that Safelight makes."""
     quarantine_bucket: str = _read(_name)
-    """The bucket of originals that are rejected."""
+    """The bucket of rejected originals."""
     event_bus: str = _read(_name)
-    """The bus that events of assets, jobs and reviews are sent to."""
+    """The EventBridge bus for events of assets, jobs and reviews."""
     queue_url: str = _read(_name)
-    """The queue whose messages the ingest function gets."""
+    """The queue that feeds the ingest function."""
     dlq_url: str = _read(_name)
-    """Where messages go that have failed too often."""
+    """The dead-letter queue of the ingest function's queue."""
     uploads_queue_url: str | None = _read(_optional, None)
-    """The queue that S3 fills, where a pipe stands between it and the one above. Only the commands
-    that look after dead letters need it."""
+    """The queue that S3 sends to, if a pipe moves its messages to ``queue_url``. Only the commands
+    for dead letters need it."""
     uploads_dlq_url: str | None = _read(_optional, None)
-    """Where messages go that the pipe has failed on too often."""
+    """The dead-letter queue of messages that the pipe could not move."""
     heavy_dlq_url: str | None = _read(_optional, None)
-    """Where events go that the workflow function was not told or failed on. Only the commands that
-    look after dead letters need it."""
+    """The dead-letter queue of events that did not reach the workflow function or that it failed
+    on. Only the commands for dead letters need it."""
     invalidations_queue_url: str | None = _read(_optional, None)
-    """The queue of events whose assets the edges must forget. Only the commands that look after
-    dead letters need it."""
+    """The queue of events whose assets need an invalidation. Only the commands for dead letters
+    need it."""
     invalidations_dlq_url: str | None = _read(_optional, None)
-    """Where events go for which no invalidation was accepted, or that the bus could not put into
-    the queue."""
+    """The dead-letter queue of events for which CloudFront accepted no invalidation, or that the
+    bus could not put into the queue."""
     event_archive: str | None = _read(_optional, None)
     """ARN of the archive of events. Only ``safelight events replay`` needs it."""
     outbox_dlq_url: str | None = _read(_optional, None)
-    """Where changes of the catalog go that no event can be made of. Only the function that sends
-    events needs it, and the commands that look after dead letters."""
+    """The dead-letter queue of catalog changes that no event can be made of. Only the outbox
+    function and the commands for dead letters need it."""
     ordering: Ordering = _read(_ordering, Ordering.FIFO)  # noqa: RUF009 - a field
-    """How upload events reach the workers: ``fifo`` never lets two hold one object at a time;
-    ``standard`` is cheaper, and two may do the same work, with one effect."""
+    """How upload events reach the workers: with ``fifo`` two workers never process one object at
+    the same time; ``standard`` is cheaper, and two workers may do the same work, which takes effect
+    once."""
     deleted_originals: DeletedOriginals = _read(_deleted_originals, DeletedOriginals.KEEP)  # noqa: RUF009 - a field
-    """What becomes of an asset whose original is deleted in S3: ``keep`` records it as deleted,
-    ``erase`` removes everything that was made of it, and earlier versions."""
+    """The effect of deleting an original in S3: ``keep`` records the asset as deleted, ``erase``
+    removes its record, all files made of it and all versions of the original."""
     recipe: str = _read(_name, "default")
-    """A shipped recipe's name, or the path of a recipe file in the image."""
+    """The deployment's recipe: the name of a shipped recipe, or the path of a recipe file in the
+    image."""
     recipes: tuple[str, ...] = _read(_recipes, ())
-    """Recipes that every owner may choose for an upload as well, named alike, with commas between
-    them. An administrator may also choose each shipped one."""
+    """Further recipes that every owner may choose for an upload: names or paths, separated by
+    commas. An administrator may also choose each shipped recipe."""
     redis_url: str | None = _read(_optional, None)
     """Redis or Valkey that caches hot files for delivery: ``redis://``, ``rediss://`` or
-    ``unix://``. ``?socket_timeout=0.2`` sets how many seconds an answer may take, else 0.1. Without
-    it each process caches some in its own memory."""
+    ``unix://``. ``?socket_timeout=0.2`` sets the timeout of a response in seconds, 0.1 by default.
+    Without this setting each process caches files in its own memory."""
     redis_iam: str | None = _read(_optional, None)
-    """Name of the ElastiCache cache that ``redis_url`` leads to, whose user signs in by IAM."""
+    """Name of the ElastiCache cache at ``redis_url``, if its user signs in by IAM."""
     heavy_bytes: int = _read(_whole(1, 5_000_000_000), 40_000_000)
-    """Larger originals are not even fetched by the ingest function."""
+    """The ingest function does not fetch originals with more bytes; they are left to jobs."""
     heavy_pixels: int = _read(_whole(1, 1_000_000_000), 64_000_000)
-    """Pictures with more pixels, all frames together, go to Batch."""
+    """Pictures with more pixels, all frames together, are left to jobs."""
     video: bool = _read(_switch, True)  # noqa: FBT003 - a field
     """Whether videos are accepted: ``on`` sends them to Batch, ``off`` rejects them."""
     video_bytes: int = _read(_whole(1, 5_000_000_000_000), 20_000_000_000)
-    """Larger videos are rejected."""
+    """Videos with more bytes are rejected."""
     video_seconds: int = _read(_whole(1, 360_000), 14_400)
-    """Longer videos are rejected; found by the job, because a header may stand at the end."""
+    """Longer videos are rejected, by the job: their header may be at the end of the file."""
     video_array_bytes: int = _read(_whole(1, 5_000_000_000_000), 1_000_000_000)
-    """Videos of so many bytes and more are encoded by several machines at a time."""
+    """Videos with at least this many bytes are encoded by several machines at a time."""
     workflows: tuple[tuple[str, str], ...] = _read(_machines, ())
     """ARNs of the state machines by the names of their workflows: ``video=ARN,approve=ARN``. Only
-    what starts them needs it."""
+    processes that start workflows need it."""
     batch_prefix: str = _read(_name, "safelight")
-    """What names of job queues and job definitions begin with: ``safelight-prod``."""
+    """Prefix of the names of job queues and job definitions: ``safelight-prod``."""
     classifier: str | None = _read(_classifier, None)
-    """The classifier of recipes whose moderation has that tier: ``opennsfw``, or
+    """The classifier for recipes whose moderation has the tier ``classifier``: ``opennsfw``, or
     ``package.module:function``, which returns a ``worker.ports.Moderator``."""
     rekognition_rate: int = _read(_whole(1, 10_000), 5)
-    """Requests a second to each operation of Rekognition, of all functions together: the account's
-    quota, or less."""
+    """Requests a second to each operation of Rekognition, over all functions: at most the account's
+    quota."""
     sandbox_seconds: int = _read(_whole(1, 900), 60)
-    """CPU and wall time of the sandboxed child on a second receive."""
+    """Limit of CPU time and of wall time of the sandboxed child."""
     sandbox_megabytes: int = _read(_whole(64, 10_240), 1_280)
-    """Address space of the sandboxed child."""
+    """Limit of the address space of the sandboxed child."""
     jail_every_picture: bool = _read(_switch, False)  # noqa: FBT003 - a field
     """Whether the first try of each picture, too, is decoded in a locked-in child without
     credentials: ``on`` costs about 7 ms of processor time a picture and 0.3 s a cold start."""
     upload_threads: int = _read(_whole(1, 64), 8)
-    """Renditions stored at the same time."""
+    """Number of renditions that are stored in parallel."""
     upload_bytes: int = _read(_whole(1, 5_000_000_000_000), 20_000_000_000)
-    """Larger uploads get no ticket."""
+    """The API gives no ticket for uploads with more bytes."""
     upload_whole_bytes: int = _read(_whole(1, 5_000_000_000), 16_777_216)
-    """Larger uploads are sent in parts, unless the client wants it otherwise."""
+    """Uploads with more bytes are sent in parts, unless the client chooses another method."""
     upload_seconds: int = _read(_whole(60, 43_200), 3_600)
-    """How long a ticket can be used. Not longer than the credentials that sign it."""
+    """Validity of a ticket. It never exceeds that of the credentials that sign the ticket."""
     upload_hours: int = _read(_whole(1, 168), 24)
-    """How long an upload may take. The intake bucket removes parts after a day."""
+    """Longest duration of an upload. The intake bucket removes parts after a day."""
     upload_routes: tuple[UploadRoute, ...] = _read(_routes, (UploadRoute.DIRECT,))
-    """The routes that uploads may take, separated by commas: ``direct``, ``accelerated`` (S3
-    Transfer Acceleration, which the bucket must have), ``distribution`` (needs ``delivery_url`` and
-    ``upload_key``). The first one is the default."""
+    """The routes that the API offers for uploads, separated by commas: ``direct``, ``accelerated``
+    (S3 Transfer Acceleration, which the bucket must have), ``distribution`` (needs ``delivery_url``
+    and ``upload_key``). The first is the default."""
     upload_class: UploadClass = _read(_upload_class, UploadClass.INTELLIGENT_TIERING)  # noqa: RUF009 - a field
-    """Storage class that uploads with a ticket get at once, ``INTELLIGENT_TIERING`` or
-    ``STANDARD``; whole files through the distribution get the bucket's."""
+    """Storage class that a ticket names, ``INTELLIGENT_TIERING`` or ``STANDARD``. Tickets for whole
+    files through the distribution name none."""
     upload_key: str | None = _read(_optional, None)
-    """The key that signs uploads through the distribution; the edge function has the same one."""
+    """The key that signs uploads through the distribution; the edge function has the same key."""
     edge_logs_bucket: str | None = _read(_optional, None)
     """The bucket of the distribution's logs. Only the function that makes upgrades needs it."""
     upgrade_cents: int = _read(_whole(0, 1_000_000), 100)
-    """Most US cents that a daily run of upgrades may cost, by ``worker/prices.toml``."""
+    """Limit of the cost of a daily run of upgrades in US cents, by ``worker/prices.toml``."""
     daily_limit: float = _read(_dollars, 0.0)
-    """US dollars a day, by the ledger: what is optional pauses until midnight UTC when they are
-    spent. 0 for no limit."""
+    """Limit of the cost of a day in US dollars, by the ledger: beyond it optional work pauses until
+    midnight UTC. 0 for no limit."""
     webhooks: tuple[WebhookEndpoint, ...] = _read(endpoints, ())
     """The endpoints that events are sent to: a JSON object with ``url``, ``events``, ``queue`` and
     ``dead_letters`` under each name. Only the functions that send webhooks, and the commands, need
     it."""
     webhook_secrets: str = _read(_name, "/safelight/webhooks")
-    """What the names of parameters with the endpoints' secrets begin with."""
+    """Prefix of the names of the parameters that hold the endpoints' secrets."""
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = _read(_networks, ())
-    """Networks that endpoints may be in although they are not of the internet, and without TLS:
-    ``127.0.0.0/8`` in the local stack. Never set it on AWS: a function's own runtime answers on
-    loopback."""
+    """Private networks that endpoints may be in, also without TLS: ``127.0.0.0/8`` in the local
+    stack. Never set it on AWS: a function's own runtime answers on loopback."""
     distribution: str | None = _read(_optional, None)
     """Id of the CloudFront distribution. Only the function that sends invalidations needs it."""
     delivery_url: str | None = _read(_optional, None)
-    """Where everybody may read renditions, ``https://media.example.com``; without it the API signs
-    an address for each."""
+    """The base URL of renditions, ``https://media.example.com``. Without it the API signs a URL for
+    each file."""
     api_issuer: str = _read(_name, "safelight")
-    """The ``iss`` of tokens: who signs people in."""
+    """The issuer of tokens, their claim ``iss``."""
     api_audience: str = _read(_name, "safelight-api")
-    """The ``aud`` of tokens, or the ``client_id`` where an issuer writes none."""
+    """The audience of tokens, their claim ``aud``, or ``client_id`` if the issuer writes no
+    ``aud``."""
     api_owner_claim: str = _read(_name, "sub")
-    """The claim that says whose assets somebody reads and changes."""
+    """The claim that names the owner whose assets the caller may read and change."""
     api_scope_claim: str = _read(_name, "scope")
-    """The claims with the rights of a token, separated by commas. Each is a list, or one text with
-    spaces between the rights."""
+    """The claims with the scopes of a token, separated by commas. Each claim is a list, or a text
+    with scopes separated by spaces."""
     api_scope_prefix: str = _read(str.strip, "safelight:")
-    """What the scopes ``read``, ``write`` and ``admin`` begin with."""
+    """Prefix of the scopes ``read``, ``write``, ``admin`` and so on."""
     api_secret: str | None = _read(_optional, None)
-    """Signs tokens (HS256) where no gateway checks them: in the local stack and in tests."""
+    """The key of tokens (HS256) where no gateway checks them: in the local stack and in tests."""
     api_jwks_url: str | None = _read(_optional, None)
-    """Where the issuer's public keys are, where no gateway checks tokens."""
+    """URL of the issuer's public keys, where no gateway checks tokens."""
     api_origins: tuple[str, ...] = _read(_list, ())
-    """Whose pages may call the API from a browser: origins with commas between them."""
+    """Origins of pages that may call the API from a browser (CORS), separated by commas."""
     api_rate: int = _read(_whole(1, 100_000), 50)
-    """Requests a second of one owner to one instance of the API; bursts may have ten times it."""
+    """Requests a second that one instance of the API accepts from one owner; ten times as many in a
+    burst."""
     metrics_namespace: str = _read(_namespace, "Safelight")
-    """CloudWatch's namespace of the metrics that a process counts: ``Safelight/prod``, one for each
-    stack. ``worker.adapters.emf`` reads it."""
+    """CloudWatch namespace of the metrics of a process: ``Safelight/prod``, one for each stack.
+    ``worker.adapters.emf`` reads it."""
     trace_to: str | None = _read(_trace_target, None)
-    """Where spans go: ``xray`` or ``file:FOLDER``; without it, nowhere. See docs/tracing.md."""
+    """Destination of spans: ``xray`` or ``file:FOLDER``; without it no spans are written. See
+    docs/tracing.md."""
     trace_percent: float = _read(_percent, 1.0)
-    """Of all traces that are written although nothing failed, 0.01 to 100; decided by the trace's
-    id. Traces with an error are always written."""
+    """Percentage of traces without errors that are written, 0.01 to 100, chosen by the trace's id.
+    Traces with an error are always written."""
     retry_seconds: int = _read(_whole(0, 900), 10)
-    """Wait after a first transient failure; doubles with every further one, up to 15 minutes."""
+    """Delay of a message after its first transient failure; it doubles with every further failure,
+    up to 15 minutes."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -357,7 +362,7 @@ class Settings:
 
         Raises:
             SettingsError: with every mistake, each by its variable's name; an unknown variable
-                with our prefix is one, because it is a misspelt one.
+            with the prefix is a mistake too, because it is probably misspelt.
         """
         values: dict[str, Any] = {}
         problems: list[Problem] = []
@@ -406,4 +411,4 @@ def tracing_of(environment: Mapping[str, str]) -> tuple[str | None, float]:
 
 
 ELSEWHERE = frozenset({"SAFELIGHT_CALLS", "SAFELIGHT_DEBUG", "SAFELIGHT_EMULATOR_HOME"})
-"""Variables of ours that are read before, or without, these settings."""
+"""Safelight's variables that are read before, or without, these settings."""

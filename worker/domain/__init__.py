@@ -1,1 +1,1 @@
-"""What the pipeline works on, as values: pictures, assets, jobs, errors. Standard library only."""
+"""Domain types: values for pictures, assets, jobs and errors. Standard library only."""

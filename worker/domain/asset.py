@@ -1,7 +1,7 @@
 """Domain types of the catalog: what is remembered about an asset over time. Frozen values.
 
-``domain.image`` says what one picture is; this module says what has happened to an upload: where
-it lies, how it was judged, what was made of it, and the events that tell others.
+``domain.image`` says what one picture is; this module describes what has happened to an upload: its
+key, its verdict, and the files made of it.
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ from worker.domain.trace import derived
 
 
 class Status(StrEnum):
-    """Where an asset stands, from before its upload to after its deletion."""
+    """Status of an asset, from before its upload to after its deletion."""
 
     WAITING = "waiting"
-    """An upload was asked for, and nothing has arrived."""
+    """An upload was announced, and the original has not arrived."""
     UPLOADED = "uploaded"
-    """The original is there and has not been processed yet."""
+    """The original has arrived and has not been processed yet."""
     PROCESSING = "processing"
-    """Too big or too slow for the ingest function: waits for Batch jobs."""
+    """Too large or too slow for the ingest function: waits for jobs."""
     REVIEW = "review"
-    """Everything is made; waits for a person."""
+    """All files are made; the asset waits for a person."""
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     PUBLISHED = "published"
     """A person has approved it for everybody."""
     DELETED = "deleted"
-    """The original was deleted; its renditions may still be there."""
+    """The original was deleted; its renditions may still exist."""
 
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.WAITING: frozenset(Status) - {Status.WAITING, Status.PUBLISHED},
     Status.UPLOADED: frozenset(Status) - {Status.WAITING, Status.UPLOADED, Status.PUBLISHED},
     Status.PROCESSING: frozenset({Status.REVIEW, Status.ACCEPTED, Status.REJECTED, Status.DELETED}),
-    # What jobs have made may still wait for a person, and never the other way round.
+    # An asset may go from processing to review, but never back.
     Status.REVIEW: frozenset({Status.ACCEPTED, Status.REJECTED, Status.PUBLISHED, Status.DELETED}),
     Status.ACCEPTED: frozenset({Status.PUBLISHED, Status.DELETED}),
     Status.REJECTED: frozenset({Status.DELETED}),
     Status.PUBLISHED: frozenset({Status.ACCEPTED, Status.REJECTED, Status.DELETED}),
     Status.DELETED: frozenset(),
 }
-"""Which status may follow which under the same upload and recipe. A newer upload may follow all."""
+"""Allowed transitions for the same upload and recipe. A newer upload may follow any status."""
 
 SERVED = frozenset({Status.REVIEW, Status.ACCEPTED, Status.PUBLISHED})
-"""What was made of the original is whole."""
+"""Statuses in which all files of the original are made."""
 PUBLIC = frozenset({Status.ACCEPTED, Status.PUBLISHED})
-"""Everybody may read what was made of the original."""
+"""Statuses in which everybody may read the files of the original."""
 HELD = "held"
 """Verdict of an asset that somebody has held back."""
 DECISIONS: Mapping[Status, frozenset[Status]] = {
@@ -70,11 +70,11 @@ DECISIONS: Mapping[Status, frozenset[Status]] = {
     Status.PUBLISHED: PUBLIC | {Status.REVIEW},
     Status.REJECTED: frozenset({Status.REVIEW}),
 }
-"""What a person may decide, and of assets in which status."""
+"""The decisions that a person may make, each with the statuses in which it is allowed."""
 
 
 def workflow_of(recipe: Recipe, status: Status) -> str:
-    """The workflow of an upload of a recipe that is recorded in a status; empty for none."""
+    """The workflow that an upload starts when it is recorded with this status; empty for none."""
     if status is Status.PROCESSING:
         return recipe.heavy_workflow
     return recipe.each_workflow if status in SERVED else ""
@@ -96,11 +96,11 @@ class ObjectVersion:
     time: str = ""
     """When the object was created, ISO 8601 with Z, by the store's clock."""
     traceparent: str = ""
-    """Sent with the upload; empty if none was."""
+    """Trace context that was sent with the upload; empty if none was."""
 
     @property
     def trace(self) -> str:
-        """The correlation id of everything that follows from this upload, a ``traceparent``."""
+        """The trace context of all work on this upload, a ``traceparent``."""
         return self.traceparent or derived(self.bucket, self.key, self.sequencer)
 
     def newer_than(self, sequencer: str) -> bool:
@@ -109,7 +109,8 @@ class ObjectVersion:
 
 
 SEQUENCER_WIDTH = 64
-"""Hex digits sequencers are padded to. S3's have 16 to 18 today; nothing promises a length."""
+"""Hex digits that sequencers are padded to. S3's have 16 to 18 today, without a documented
+maximum."""
 
 
 def sort_key(sequencer: str) -> str:
@@ -128,17 +129,17 @@ class Removal:
     bucket: str
     key: str
     sequencer: str
-    """As in ``ObjectVersion``; empty if the event has none."""
+    """As in ``ObjectVersion``; empty if the event has no sequencer."""
     version_id: str | None = None
-    """Of what was deleted, or of the delete marker that was made or deleted."""
+    """Version id of the deleted version, or of the delete marker that was made or deleted."""
     time: str = ""
     """ISO 8601 with Z, by the store's clock."""
     expired: bool = False
-    """By the bucket's lifecycle rules, not by a person or a program."""
+    """Deleted by the bucket's lifecycle rules, not by a person or a program."""
 
     @property
     def target(self) -> ObjectVersion:
-        """The deleted object, as far as the event names it."""
+        """The deleted object, as far as the event describes it."""
         return ObjectVersion(
             bucket=self.bucket,
             key=self.key,
@@ -151,7 +152,7 @@ class Removal:
 
 
 def is_folder(key: str, size: int) -> bool:
-    """Whether an object only stands for a folder, as the S3 console makes them."""
+    """Whether an object is a placeholder of a folder, as the S3 console makes them."""
     return key.endswith("/") and size == 0
 
 
@@ -161,8 +162,8 @@ _NAMESPACE = uuid.UUID("6f3f7a52-2a0b-5d3c-9c1e-7d5e1a4b8c90")
 def asset_id_of(bucket: str, key: str) -> str:
     """The asset that an object belongs to.
 
-    Uploads issued by the API carry their id in the key (``{hh}/uploads/{asset}/{filename}``);
-    any other object has one derived from its name (UUIDv5, RFC 9562), so that a new upload under
+    Uploads issued by the API carry their id in the key (``{hh}/uploads/{asset}/{filename}``); for
+    any other object the id is derived from its name (UUIDv5, RFC 9562), so that a new upload under
     the same key is a new version of the same asset.
     """
     if folder_of(key) is not None:
@@ -171,7 +172,8 @@ def asset_id_of(bucket: str, key: str) -> str:
 
 
 def folder_of(key: str) -> str | None:
-    """The folder that all uploads of one asset share, with its slash; None if the key is alone."""
+    """The folder that all uploads of one asset share, with its slash; None if the asset has no such
+    folder."""
     parts = key.split("/", 3)
     if len(parts) < 4 or parts[1] != "uploads":
         return None
@@ -183,23 +185,24 @@ def folder_of(key: str) -> str | None:
 
 
 SUPERSEDED = {"superseded": "true"}
-"""Tag of files of a version that was replaced: a rule of the bucket's lifecycle expires them."""
+"""Tag of the files of a replaced version: a lifecycle rule of the bucket expires them."""
 
 
 CLOSED = {"closed": "true"}
-"""Tag of files that the delivery bucket's policy refuses the distribution: of an asset that waits
-for a person or whose original is gone, and of a version that was replaced."""
+"""Tag of closed files: the delivery bucket's policy denies the distribution access to them. Files
+are closed if their asset waits for a person, if its original is gone, or if their version was
+replaced."""
 
 
 def version_of(etag: str, sequencer: str, recipe_digest: str) -> str:
-    """16 hex digits naming what is made of one upload by one recipe; part of every output key."""
+    """16 hex digits that identify one upload processed by one recipe; part of every output key."""
     text = "\n".join((etag, sort_key(sequencer), recipe_digest))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """Facts about an accepted video, as a person sees it: upright, pixels square."""
+    """Facts about an accepted video, as a person sees it: upright, with square pixels."""
 
     container: str
     """ffmpeg's names of it, with commas: ``mov,mp4,m4a,3gp,3g2,mj2``, ``matroska,webm``."""
@@ -209,18 +212,18 @@ class VideoInfo:
     frame_rate: str
     """Frames a second in lowest terms: ``25``, ``30000/1001``."""
     codec: str
-    """Of the video track, by the program's short name: ``h264``, ``hevc``, ``vp9`` ..."""
+    """Codec of the video track, by ffmpeg's short name: ``h264``, ``hevc``, ``vp9`` ..."""
     bit_depth: int = 8
     hdr: bool = False
     audio_tracks: int = 0
     subtitle_tracks: int = 0
     warnings: tuple[str, ...] = ()
-    """Oddities, by code: ``damaged``, ``audio_ignored`` and the like (docs/jobs.md)."""
+    """Codes of defects: ``damaged``, ``audio_ignored`` and the like (docs/jobs.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMedia:
-    """A file of a video in the delivery bucket that is no picture.
+    """A file of a video in the delivery bucket, other than a picture.
 
     Playlists name other files, relative to themselves; those are not listed here. Everything made
     of one upload lies under one prefix (``domain.keys.version_prefix``).
@@ -233,59 +236,59 @@ class StoredMedia:
     key: str
     sha256: str
     width: int = 0
-    """Of the largest variant; 0 where nothing is shown."""
+    """Width of the largest variant; 0 for a file without pictures."""
     height: int = 0
     duration_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Why an asset stands where it stands."""
+    """The reason of an asset's status."""
 
     code: str
     message: str
 
 
 class UploadMethod(StrEnum):
-    """How the bytes of an upload come into the intake bucket."""
+    """How the bytes of an upload are sent to the intake bucket."""
 
     POST = "post"
     """A form: exact key, size and type are conditions of its signature."""
     PUT = "put"
-    """One request: exact key, size, type and checksum are signed, and it works once."""
+    """One request: exact key, size, type and checksum are signed, and it can be used once."""
     MULTIPART = "multipart"
-    """Parts, which can be sent again one by one."""
+    """Parts, each of which can be sent again."""
 
 
 class UploadRoute(StrEnum):
     """The network path of an upload's bytes into the intake bucket."""
 
     DIRECT = "direct"
-    """To the bucket's own address, in its region."""
+    """Directly to the bucket's host, in its region."""
     ACCELERATED = "accelerated"
     """Through the nearest edge (S3 Transfer Acceleration)."""
     DISTRIBUTION = "distribution"
-    """Through the distribution that renditions are read from; no forms."""
+    """Through the distribution that serves renditions; without forms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingUpload:
-    """What was asked for, of an asset whose original is not there yet or not processed yet."""
+    """An announced upload, of an asset whose original has not arrived or is not processed yet."""
 
     method: UploadMethod
     media_type: str
     expires_at: str
-    """ISO 8601 UTC: the record goes then, unless something has arrived."""
+    """ISO 8601 UTC: the record is removed then, unless the original has arrived."""
     request: str
-    """Digest of what was asked for: tells a repeated request from another one."""
+    """Digest of the request: it distinguishes a repeated request from a different one."""
     sha256: str = ""
-    """64 hex digits if the client has promised one."""
+    """64 hex digits, if the client has announced a digest."""
     upload_id: str = ""
-    """S3's, of an upload in parts."""
+    """S3's upload id of an upload in parts."""
     part_size: int = 0
-    """Bytes of each part but the last."""
+    """Bytes of each part except the last."""
     route: UploadRoute = UploadRoute.DIRECT
-    """The route of tickets, unless the client asks for another one."""
+    """The default route of tickets; the client may ask for another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,59 +305,62 @@ class AssetRecord:
     status: Status
     owner: str = ""
     verdict: Verdict | None = None
-    """Set when rejected, heavy or in review."""
+    """Set if the asset is rejected, waits for jobs or is in review."""
     probe: Probe | None = None
     metadata: Metadata | None = None
     renditions: tuple[StoredRendition, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     first_view: tuple[FirstViewRendition, ...] = ()
-    """What the recipe leaves to delivery."""
+    """Renditions that are made at their first view."""
     film: VideoInfo | None = None
-    """Of an accepted video; its pictures are ``renditions``, its ``metadata`` is of the poster."""
+    """Facts about an accepted video. Its pictures are ``renditions``, and ``metadata`` describes
+    its poster."""
     media: tuple[StoredMedia, ...] = ()
-    """Of an accepted video: what plays."""
+    """Playable files of an accepted video."""
     copied_from: str | None = None
     """The asset whose renditions were copied because the bytes are identical."""
     replaces: str = ""
-    """The version recorded before this one, whose files expire; empty if there was none."""
+    """The version that was recorded before this one and whose files expire; empty if there was
+    none."""
     upload: PendingUpload | None = None
-    """Of an asset that waits for its original."""
+    """The announced upload, while the asset waits for its original."""
     focal_point: tuple[float, float] | None = None
-    """What cuts keep in the middle, if somebody has said so: see ``RenditionSpec.focal_point``."""
+    """The centre of crops, if somebody has set one: see ``RenditionSpec.focal_point``."""
     labels: tuple[Label, ...] = ()
-    """What a model has seen in the picture, the most confident first."""
+    """Labels of the picture by a model, sorted by falling confidence."""
     labelled: str = ""
-    """By which rules the model was asked: ``LabelRules.mark``; empty if it was not."""
+    """The rules by which the model was asked, ``LabelRules.mark``; empty if it was not asked."""
     chosen_recipe: str = ""
-    """The name of the recipe that the upload has chosen; empty: the deployment chooses."""
+    """The name of the recipe that the upload has chosen; empty for the deployment's recipe."""
     workflow: str = ""
-    """The workflow that has to run for this version; empty for ordinary ones."""
+    """The workflow that has to run for this version; empty if none has to."""
     moderation: Moderation | None = None
-    """What moderation says about this version; None if its recipe asks for none."""
+    """The result of moderation for this version; None if its recipe has no moderation."""
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""
     """ISO 8601 UTC: when the first version was recorded."""
     updated_at: str = ""
     revision: int = 0
-    """Goes up with every write; a write names the one it read (optimistic concurrency)."""
+    """Rises with every write; a write names the revision that it has read (optimistic
+    concurrency)."""
 
     @property
     def held(self) -> bool:
-        """Whether somebody has held it back: whatever is made of it waits for a person too."""
+        """Whether somebody holds the asset. New files of a held asset also wait for a person."""
         held = self.verdict is not None and self.verdict.code == HELD
         return held and self.status is Status.REVIEW
 
     @property
     def blurred(self) -> bool:
-        """Whether everybody gets a blurred picture while it waits for a person."""
+        """Whether viewers get a blurred picture while the asset waits for a person."""
         known = self.moderation
         blurs = known is not None and known.outcome is ModerationOutcome.BLUR
         return blurs and self.status is Status.REVIEW
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Codes of oddities of the original, which was accepted all the same."""
+        """Codes of defects of the original that did not prevent its acceptance."""
         seen = self.film or self.probe
         return () if seen is None else seen.warnings
 
@@ -362,13 +368,14 @@ class AssetRecord:
 RENAME = timedelta(minutes=10)
 """Longest time between the two halves of a rename, a copy and a deletion."""
 ERASED = "erased"
-"""Verdict of a tombstone, which keeps the id of a deleted asset from being used again."""
+"""Verdict of a tombstone, which prevents the id of a deleted asset from being reused."""
 _LAST = "F" * 64
-"""A sequencer after that of every upload."""
+"""A sequencer that is newer than that of any upload."""
 
 
 def tombstone(record: AssetRecord, *, time: str) -> AssetRecord:
-    """The record of a deleted asset: with it, a ticket that is still valid cannot bring it back.
+    """The record of a deleted asset. It prevents a ticket that is still valid from creating the
+    asset again.
 
     Args:
         time: ISO 8601 UTC.
@@ -394,12 +401,13 @@ def is_tombstone(record: AssetRecord) -> bool:
 
 
 def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
-    """Whether an original was renamed: its bytes came under another key, and then it was deleted.
+    """Whether an original was renamed: its bytes were stored under another key, and then it was
+    deleted.
 
     Args:
         old: of the asset whose original is gone.
         new: of the same bytes.
-        deleted: when the original went, ISO 8601.
+        deleted: time of the deletion, ISO 8601.
     """
     if old.status is not Status.DELETED or old.source.bucket != new.bucket:
         return False
@@ -411,18 +419,19 @@ def moved(old: AssetRecord, new: ObjectVersion, deleted: str) -> bool:
 
 
 class MediaType(StrEnum):
-    """What kind of thing an upload is."""
+    """Kind of an upload: image or video."""
 
     IMAGE = "image"
     VIDEO = "video"
 
 
 VIDEO_CODE = "video"
-"""Verdict of a heavy asset that is a video; any other code means an image that is too much."""
+"""Verdict of a heavy asset that is a video; any other code means an image that is too large."""
 
 
 def medium_of(record: AssetRecord) -> MediaType:
-    """Whether a record is of a video: by what was made of it, or by why it waits."""
+    """The kind of a record's upload: it follows from the files made of it, or from the reason why
+    it waits."""
     waits = record.status is Status.PROCESSING and record.verdict is not None
     if record.film is not None or (waits and record.verdict.code == VIDEO_CODE):  # type: ignore[union-attr]
         return MediaType.VIDEO
@@ -431,7 +440,7 @@ def medium_of(record: AssetRecord) -> MediaType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """One line of an asset's timeline."""
+    """An entry of an asset's timeline."""
 
     time: str
     """ISO 8601 UTC, with microseconds."""
@@ -439,12 +448,12 @@ class LogEntry:
     """``ingested``, ``rejected``, ``tagged`` ..."""
     detail: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
-    """Makes a repeated write of the same entry one entry."""
+    """Makes a repeated write of the same entry idempotent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """Heavy work asked for an asset."""
+    """A job of an asset."""
 
     asset: str
     id: str
@@ -456,7 +465,7 @@ class JobRecord:
 
     @property
     def percent(self) -> float | None:
-        """How far it is, 0 to 100; None if it has not said."""
+        """Progress, 0 to 100; None if the job has not reported any."""
         try:
             return float(self.detail.get("percent", ""))
         except ValueError:
@@ -465,7 +474,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Some records and the way to the next ones."""
+    """A page of records, with the cursor of the next page."""
 
     records: tuple[AssetRecord, ...]
     cursor: str | None = None

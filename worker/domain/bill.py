@@ -1,6 +1,6 @@
-"""What a bill is of, and what it is: a design under a load, and lines that anybody can check.
+"""The bill: its inputs, a design and a load, and its lines.
 
-A design has every choice that moves the bill. Its defaults are those of the preset ``prod``.
+A design holds every choice that affects the bill. Its defaults are those of the preset ``prod``.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ FULL_VCPU = 1769
 """Megabytes of Lambda's memory that come with one vCPU (AWS Lambda Developer Guide, "Configure
 Lambda function memory")."""
 PLAN_LAMBDA = "Compute Savings Plan, Lambda"
-"""How the lines begin that a plan takes off Lambda's duration."""
+"""Prefix of the lines for a savings plan on Lambda's duration."""
 UPLOADS, QUEUES, COMPUTE, FILES, STORAGE = "Uploads", "Queues", "Compute", "Files", "Storage"
 CATALOG, EVENTS, DELIVERY, MACHINES = "Catalog", "Events", "Delivery", "Machines"
 ESCALATION, WATCHING, COMMITMENTS = "Escalation", "Watching", "Commitments"
 COMPUTE_UNITS = ("GB-s", "GB restored", "vCPU hours")
-"""Of lines that are Lambda's time, outside of the group of machines."""
+"""Units of the lines for Lambda's time outside the group of machines."""
 GROUPS = (
     UPLOADS, QUEUES, COMPUTE, FILES, STORAGE, CATALOG, EVENTS, DELIVERY, MACHINES, ESCALATION,
     WATCHING, COMMITMENTS,
 )  # fmt: skip
 """Groups of lines, in the order of the bill."""
 FORMATS = ("", "webp", "jxl")
-"""What a recipe makes beside JPEG."""
+"""Second formats that a recipe may make beside JPEG."""
 ORIGINALS = ("standard", "tiering", "cold")
 """Classes of originals: S3 Standard, Intelligent-Tiering, Standard-IA from the upload on."""
 LEAST_IMAGES = 0.001
-"""Pictures a day, if there are any: less is no load, and a million of them costs any number."""
+"""Least number of pictures a day, unless it is 0: below it the cost of a million pictures is
+meaningless."""
 PLANS = ("", "year", "three")
 """A Compute Savings Plan: none, a year with nothing up front, three years all up front."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What comes in and goes out."""
+    """The load: uploads and views."""
 
     images_per_day: float = 10_000_000
     megabytes: float = 1.0
@@ -46,15 +47,15 @@ class Traffic:
     views: float = 3.0
     """Files of an upload that viewers get, all in the month of the upload."""
     misses: float | None = None
-    """Share of the views that the edge fetches, 0 to 1, where it is known: CloudFront measures the
-    rate of cache hits. None: it follows from the views (:mod:`worker.services.edge_fetches`)."""
+    """Share of the views that the edge fetches, 0 to 1, if known: CloudFront measures the rate of
+    cache hits. None: computed from the views (:mod:`worker.services.edge_fetches`)."""
     videos_per_day: float = 0.0
-    """Videos of a minute, beside the pictures."""
+    """Videos of one minute, in addition to the pictures."""
     month: int = 1
-    """The month of steady uploads that the bill is of: storage adds up."""
+    """The billed month since the start of steady uploads: storage adds up."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no load.
+        """Check the values.
 
         Raises:
             ProblemsError: with every mistake.
@@ -76,15 +77,15 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """Every choice that moves the bill. The defaults are those of the preset ``prod``."""
+    """Every choice that affects the bill. The defaults are those of the preset ``prod``."""
 
     architecture: str = "arm64"
     memory: int = 1536
-    """Megabytes of the ingest function. The delivery function has a whole vCPU at least."""
+    """Megabytes of the ingest function. The delivery function has at least a whole vCPU."""
     managed: bool = False
     """The ingest function runs on Lambda Managed Instances."""
     snap_start: bool = False
-    """Of the delivery function."""
+    """SnapStart of the delivery function."""
     pollers: int = 0
     """Provisioned pollers of the ingest queue."""
     ordering: str = "fifo"
@@ -92,13 +93,13 @@ class Design:
     """Uploads of a call of the ingest function. Under a steady load it is one if the queue has no
     batching window; a FIFO queue has none (``safelight simulate --images-per-day 10e6``)."""
     second_format: str = "webp"
-    """Made beside JPEG: one of ``FORMATS``."""
+    """The format that is made beside JPEG, one of ``FORMATS``."""
     lazy: bool = False
     """The second format is made at its first view."""
     avif: str = ""
     """``all``: AVIF files of every upload as well; ``viewed``: at their first view."""
     one_decode: bool = True
-    """False: nine variants of each upload, each from a decode of its own: the naive design."""
+    """False: nine variants of each upload, each decoded separately, as in the naive design."""
     moderated: float = 0.0
     """Share of the uploads that Rekognition is asked about."""
     workflow: float = 0.0
@@ -118,22 +119,22 @@ class Design:
     recovery: bool = True
     """Point-in-time recovery of the table."""
     archive_days: int = 14
-    """Of events."""
+    """Days that events are archived."""
     delivery: bool = True
     price_class: str = "PriceClass_All"
     flat_rate: bool = False
     cache_gigabytes: int = 5
-    """Of the cache of hot files; 0 for none."""
+    """Size of the cache of hot files; 0 for none."""
     machines: str = "arm64"
     """Architecture of the machines of jobs."""
     baseline_vcpus: int = 16
     spot: float = 1.0
-    """Share of the machine time of jobs that is Spot."""
+    """Share of the machine time of jobs on Spot."""
     private_network: bool = True
     zones: int = 3
     log_retention_days: int = 30
     observed: bool = True
-    """Alarms, metrics and a dashboard."""
+    """Whether there are alarms, metrics and a dashboard."""
     trace_percent: float = 1.0
     compute_plan: str = ""
     """One of ``PLANS``, for all of Lambda's duration and of the machines that always run."""
@@ -143,7 +144,7 @@ class Design:
     """A CloudFront Security Savings Bundle for all transfer and requests of the edge."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no design.
+        """Check the values.
 
         Raises:
             ProblemsError: with every mistake.
@@ -193,7 +194,7 @@ class BillLine:
     """US dollars for one."""
     usd: float
     formula: str
-    """Where the amount comes from."""
+    """How the amount is computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +218,7 @@ class Bill:
         return sum(one.usd for one in self.lines if one.group == group)
 
     def named(self, *names: str) -> float:
-        """US dollars of lines whose names begin so."""
+        """US dollars of the lines whose names have one of the prefixes."""
         return sum(one.usd for one in self.lines if one.name.startswith(names))
 
     def groups(self) -> Iterator[tuple[str, tuple[BillLine, ...]]]:
@@ -231,7 +232,7 @@ class Bill:
     def compute_of_a_million(self) -> float:
         """US dollars of Lambda for a million pictures: the duration of all functions, INIT,
         snapshots, and machines of managed instances, less what a plan takes off. Calls and pollers
-        are requests, and not in it."""
+        are requests and are not included."""
         usd = sum(
             one.usd
             for one in self.lines

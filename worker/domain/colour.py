@@ -1,4 +1,4 @@
-"""What the values of a picture mean: primaries, transfer function, and which source declares them.
+"""Colour of a picture: primaries, transfer function, and the source that declares them.
 
 Domain types and the tables of ITU-T H.273 (07/2024), "coding-independent code points", which the
 nclx box of AVIF and HEIC, the cICP chunk of PNG and the AV1 bitstream share. Standard library only.
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class ColourSource(StrEnum):
-    """What a file says its colours by: the first of these that it has, in this order."""
+    """The part of a file that declares its colours: the first of these that the file has."""
 
     CICP = "cicp"
     """The cICP chunk of a PNG, the header of a JPEG XL."""
@@ -28,14 +28,14 @@ class ColourSource(StrEnum):
     EXIF = "exif"
     """ColorSpace 1 of EXIF: sRGB."""
     DEFAULT = "default"
-    """Nothing: read as sRGB, as the web does."""
+    """No declaration: the picture is read as sRGB, as browsers do."""
 
 
 class Primaries(StrEnum):
     """A set of red, green, blue and white."""
 
     BT709 = "bt709"
-    """Of sRGB too."""
+    """Also the primaries of sRGB."""
     BT470M = "bt470m"
     BT470BG = "bt470bg"
     SMPTE170M = "smpte170m"
@@ -48,11 +48,11 @@ class Primaries(StrEnum):
     ADOBE_RGB = "adobe-rgb"
     PROPHOTO_RGB = "prophoto-rgb"
     CUSTOM = "custom"
-    """As ``Colour.chromaticities`` says."""
+    """Given by ``Colour.chromaticities``."""
 
 
 class Transfer(StrEnum):
-    """How stored values and light relate."""
+    """The relation of stored values to light."""
 
     SRGB = "srgb"
     BT709 = "bt709"
@@ -83,7 +83,7 @@ CHROMATICITIES: dict[Primaries, tuple[float, ...]] = {
     Primaries.DCI_P3: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     Primaries.DISPLAY_P3: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     Primaries.EBU3213: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
-    # The two that have no code point. Adobe RGB (1998), 4.3.1; ISO 22028-2 (ROMM RGB), D50.
+    # The two primaries without a code point. Adobe RGB (1998), 4.3.1; ISO 22028-2 (ROMM RGB), D50.
     Primaries.ADOBE_RGB: (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06),
     Primaries.PROPHOTO_RGB: (0.3457, 0.3585, 0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001),
 }
@@ -102,7 +102,7 @@ PRIMARIES: dict[int, Primaries] = {
     12: Primaries.DISPLAY_P3,
     22: Primaries.EBU3213,
 }
-"""By code point; 2 says nothing, others are reserved. H.273 table 2."""
+"""Primaries by code point; 2 means unspecified, others are reserved. H.273 table 2."""
 
 TRANSFERS: dict[int, tuple[Transfer, float | None]] = {
     1: (Transfer.BT709, None),
@@ -111,7 +111,7 @@ TRANSFERS: dict[int, tuple[Transfer, float | None]] = {
     6: (Transfer.BT709, None),
     7: (Transfer.SMPTE240M, None),
     8: (Transfer.LINEAR, None),
-    11: (Transfer.BT709, None),  # with room for values that no still picture has
+    11: (Transfer.BT709, None),  # including values that no still picture has
     13: (Transfer.SRGB, None),
     14: (Transfer.BT709, None),
     15: (Transfer.BT709, None),
@@ -119,38 +119,39 @@ TRANSFERS: dict[int, tuple[Transfer, float | None]] = {
     17: (Transfer.SMPTE428, None),
     18: (Transfer.HLG, None),
 }
-"""By code point, with the exponent; 2 says nothing. H.273 table 3. The logarithmic 9 and 10, and
-12, which is of old analogue television, are taken for sRGB: Chromium shows none of them."""
+"""Transfer functions by code point, with the exponent; 2 means unspecified. H.273 table 3. The
+logarithmic 9 and 10, and 12 of analogue television, are read as sRGB: Chromium shows none of
+them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Colour:
-    """What red, green and blue of a picture mean."""
+    """The meaning of a picture's red, green and blue."""
 
     source: ColourSource = ColourSource.DEFAULT
     primaries: Primaries | None = Primaries.BT709
-    """None where only the profile knows, and for CMYK and Lab."""
+    """None if only the profile defines them, and for CMYK and Lab."""
     transfer: Transfer | None = Transfer.SRGB
     """None likewise."""
     gamma: float | None = None
-    """Light is the stored value, 0 to 1, to this power; with ``Transfer.GAMMA``, and with
-    ``Transfer.BT709`` where that is shown as on a television set."""
+    """Light is the stored value, 0 to 1, to this power. Set with ``Transfer.GAMMA``, and with
+    ``Transfer.BT709`` if the picture is shown as on a television."""
     chromaticities: tuple[float, ...] | None = None
-    """With ``Primaries.CUSTOM``: CIE x and y of white, red, green, blue."""
+    """CIE x and y of white, red, green, blue; set with ``Primaries.CUSTOM``."""
 
     @property
     def hdr(self) -> bool:
-        """Brighter than white: it must be tone-mapped for ordinary screens."""
+        """Whether the picture is HDR and must be tone-mapped for ordinary screens."""
         return self.transfer in (Transfer.PQ, Transfer.HLG)
 
     @property
     def srgb_curve(self) -> bool:
-        """Values are taken for those of sRGB."""
+        """Whether values are read as sRGB."""
         return self.transfer in (Transfer.SRGB, Transfer.BT709) and self.gamma is None
 
     @property
     def xy(self) -> tuple[float, ...]:
-        """CIE x and y of white, red, green, blue; of BT.709 where they are not known."""
+        """CIE x and y of white, red, green, blue; those of BT.709 if unknown."""
         if self.chromaticities is not None:
             return self.chromaticities
         return CHROMATICITIES[self.primaries or Primaries.BT709]
@@ -165,11 +166,11 @@ def from_code_points(
         primaries: H.273 table 2.
         transfer: H.273 table 3.
         source: what holds them.
-        strict: both must say something that is followed. Otherwise one is enough, and what the
-            other leaves open is as in sRGB.
+        strict: both must be specified and supported. Otherwise one is enough, and the other
+            defaults to sRGB.
 
     Returns:
-        None if they say nothing.
+        None if they are unspecified.
     """
     known = (primaries in PRIMARIES, transfer in TRANSFERS)
     if not (all(known) if strict else any(known)):

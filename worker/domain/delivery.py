@@ -1,7 +1,8 @@
 """URLs of an asset's files, and their keys in the delivery bucket.
 
-``pulumi/functions/negotiate.js`` chooses the key at the edge by the same rules. This module has
-what it shares with the servers behind it. Pure functions. docs/delivery.md explains the rules.
+``pulumi/functions/negotiate.js`` chooses the key at the edge by the same rules. This module has the
+rules that the edge shares with the servers behind it. Pure functions. docs/delivery.md explains
+the rules.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from worker.domain.image import Format
 WIDTHS = (320, 480, 640, 960, 1280, 1920, 2560, 3840)
 """Widths of ``w/{width}`` in pixels; a request for another width gets the next larger one."""
 NEGOTIATED = (Format.JXL, Format.AVIF, Format.WEBP)
-"""Formats that a client may get without naming one, best first. Every client gets the common one:
-what the recipe writes first, a JPEG if not said otherwise."""
+"""Formats that the edge may choose, best first. Every client can get the common format: the first
+format of the recipe, JPEG by default."""
 COMMON = Format.JPEG
-"""The format in keys that the edge chooses for clients that know no newer one."""
+"""The format in keys that the edge chooses for clients without support for a newer format."""
 FALLBACK = Format.WEBP
 """The edge chooses JPEG XL or AVIF only for clients that also accept this format. So it may replace
 a file that does not exist."""
@@ -46,14 +47,15 @@ NEGOTIATION_HEADERS: Mapping[str, str] = {
 headers policy: a viewer response function does not run if the origin returns 400 or more."""
 
 _SAME_SHAPE = 0.02
-"""Share by which the aspect ratios of one crop may differ."""
+"""Relative difference of two aspect ratios that count as the same crop."""
 _KEY = re.compile(
     r"[0-9a-f]{2}/(?P<asset>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
     r"/(?P<version>[0-9a-f]{16})/(?P<file>.+)"
 )
 _WIDTH = "|".join(str(one) for one in WIDTHS)
 _PICTURE = re.compile(
-    # The edge passes w/auto-77.jpg or w/auto-0640.jpg on as the name of a file: no other widths.
+    # The edge passes w/auto-77.jpg or w/auto-0640.jpg on as file names: only the fixed widths
+    # count.
     rf"(?:w/(?P<auto>auto-)?(?P<width>{_WIDTH})|(?P<name>[A-Za-z0-9_-]{{1,100}}))\.(?P<ending>\w+)"
 )
 _FORMATS_LINE = re.compile(r"^const FORMATS = \[.*\];$", re.MULTILINE)
@@ -76,7 +78,7 @@ def url_path(key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureKey:
-    """A key that the edge has chosen, in its parts."""
+    """A parsed key that the edge has chosen."""
 
     asset: str
     version: str
@@ -101,7 +103,7 @@ def read_key(key: str) -> tuple[str, str, str] | None:
 
 
 def read_picture_key(key: str) -> PictureKey | None:
-    """Parse a key; None if it is not of a picture, or not of an asset."""
+    """Parse a key; None if it is not the key of an asset's picture."""
     found = _KEY.fullmatch(key)
     picture = _PICTURE.fullmatch(found["file"]) if found is not None else None
     if found is None or picture is None or picture["ending"] not in _ENDINGS:
@@ -117,7 +119,7 @@ def read_picture_key(key: str) -> PictureKey | None:
 
 
 class Sized(Protocol):
-    """What has a size in pixels: a rendition, or the size of one."""
+    """Anything with a size in pixels, such as a rendition."""
 
     @property
     def width(self) -> int:
@@ -134,7 +136,7 @@ Picture = TypeVar("Picture", bound=Sized)
 
 
 def whole_cut(renditions: Sequence[Picture]) -> list[Picture]:
-    """Renditions with the aspect ratio of the largest one: small ones may be squares."""
+    """Renditions with the aspect ratio of the largest one. Smaller renditions may be squares."""
     if not renditions:
         return []
     largest = max(renditions, key=lambda one: one.width * one.height)
@@ -143,14 +145,15 @@ def whole_cut(renditions: Sequence[Picture]) -> list[Picture]:
 
 
 def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes (width, height) have one aspect ratio. ``one`` may be rounded."""
+    """Whether two sizes (width, height) have the same aspect ratio. ``one`` may be rounded."""
     ratio = (one[0] * other[1]) / (one[1] * other[0])
     # A side of a small picture is rounded to a whole pixel.
     return abs(ratio - 1) <= _SAME_SHAPE + 1 / min(one)
 
 
 def formats_for(wanted: Format, *, common: Format) -> Sequence[Format]:
-    """The formats that a client takes who gets a key in ``wanted``, best first."""
+    """The formats that a client accepts if the edge chose the format ``wanted`` for it, best
+    first."""
     newer = wanted in (Format.JXL, Format.AVIF)
     return tuple(dict.fromkeys((wanted, *([FALLBACK] if newer else []), common)))
 
@@ -162,7 +165,8 @@ def made_formats(formats: Iterable[Format]) -> tuple[Format, ...]:
 
 
 def edge_source(source: str, formats: Iterable[Format]) -> str:
-    """The edge function's source for a deployment: it chooses only formats of its recipe.
+    """The source of the edge function for a deployment: it chooses only formats of the deployment's
+    recipe.
 
     Args:
         source: ``negotiate.js``.

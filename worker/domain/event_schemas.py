@@ -1,6 +1,7 @@
-"""JSON Schemas of the events, made from the types in ``domain.events``: one a type and version.
+"""JSON Schemas of the events, generated from the types in ``domain.events``: one for each type and
+version.
 
-They are of draft 2020-12 and allow what they do not name: what is added later breaks no reader.
+They use draft 2020-12 and allow additional fields, so that later additions break no reader.
 docs/events has them as files.
 """
 
@@ -20,18 +21,18 @@ _PLAIN: Mapping[type, str] = {str: "string", int: "integer", float: "number", bo
 
 
 def file_of(kind: str) -> str:
-    """The name of the file of a type's schema."""
+    """The file name of a type's schema."""
     return f"{kind}.v{VERSIONS.get(kind, VERSION)}.json"
 
 
 def schemas() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each type with the schema of its events."""
+    """The schema of each type."""
     for kind in sorted(TYPES):
         yield kind, schema(kind)
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The schema of the events of a type. Raises KeyError for a type that there is not."""
+    """The schema of the events of a type. Raises KeyError for an unknown type."""
     data = TYPES[kind]
     text = {"type": "string", "minLength": 1}
     return {
@@ -91,7 +92,7 @@ def _first_line(shape: type) -> str:
 
 
 def _descriptions(shape: type) -> Mapping[str, str]:
-    """What stands below the fields of a type, in one line, without marks of names."""
+    """The docstrings of a type's fields, each in one line, without backquotes."""
     found: dict[str, str] = {}
     bases = getattr(shape, "__orig_bases__", ())
     for base in bases:

@@ -1,12 +1,12 @@
-"""Events: what happened to an asset, told to others as CloudEvents 1.0.
+"""Events of assets, jobs and reviews, as CloudEvents 1.0.
 
-CNCF CloudEvents 1.0.2 (https://github.com/cloudevents/spec) names the attributes. What an event
-says is under ``data``, so that its names cannot hide those of the envelope.
+CNCF CloudEvents 1.0.2 (https://github.com/cloudevents/spec) names the attributes. The payload is
+under ``data``, so that its names cannot collide with those of the envelope.
 
-No service sends events. Each follows from a change of an item in the catalog, so that a record and
-its events never disagree: :func:`of_record`, :func:`of_line`, :func:`of_job` and :func:`of_review`
-say what a change means. The ``TypedDict``s are the contract: the JSON Schemas of docs/events are
-made from them and from their docstrings.
+Services do not send events. Each event follows from a change of an item in the catalog, so that a
+record and its events never disagree: :func:`of_record`, :func:`of_line`, :func:`of_job` and
+:func:`of_review` map a change to an event. The ``TypedDict``s are the contract: the JSON Schemas in
+docs/events are generated from them and their docstrings.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from worker.domain.moderation import told
 from worker.domain.review import Review, ReviewState
 
 SOURCE = "safelight"
-"""Of all events, for rules of the bus too."""
+"""``source`` of all events; rules of the bus match it."""
 VERSION = 1
-"""Of the schema of every type that is not in ``VERSIONS``. It goes up when a reader of the old
-form could misread the new one; what is added changes no version."""
+"""Schema version of every type that is not in ``VERSIONS``. It rises if a reader of the old form
+could misread the new form; additional fields do not change it."""
 VERSIONS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened, told to others. The same happening has the same id."""
+    """An event. A repeated event of the same change has the same id."""
 
     id: str
     type: str
     """``asset.accepted``, ``job.failed`` and the like: docs/events.md has all of them."""
     asset: str
     time: str
-    """ISO 8601 UTC; of the record that it tells of."""
+    """ISO 8601 UTC: the time of the record's change."""
     detail: Mapping[str, object] = field(default_factory=dict)
     traceparent: str = ""
-    """Of the upload that it follows from."""
+    """Trace context of the upload."""
     subject: str = ""
-    """What it happened to; empty: the asset."""
+    """CloudEvents ``subject``; empty for the asset."""
 
 
 def schema_of(kind: str) -> str:
-    """The name of the JSON Schema of events of a type."""
+    """The id of the JSON Schema of a type."""
     return f"urn:safelight:event:{kind}:{VERSIONS.get(kind, VERSION)}"
 
 
 def cloud_event(event: Event) -> dict[str, Any]:
-    """The event as JSON: the attributes of CloudEvents and two of our own.
+    """The event as JSON: the attributes of CloudEvents and two extension attributes.
 
     ``asset`` and ``traceparent`` are extension attributes, the second one as in CloudEvents'
     "Distributed Tracing" extension.
@@ -76,7 +76,7 @@ def cloud_event(event: Event) -> dict[str, Any]:
 
 
 class ReasonData(TypedDict):
-    """Why something is as it is."""
+    """The reason of a status."""
 
     code: str
     """Stable; docs/errors.md lists them."""
@@ -85,7 +85,7 @@ class ReasonData(TypedDict):
 
 
 class FileData(TypedDict):
-    """A file of a video that is no picture."""
+    """A file of a video, other than a picture."""
 
     name: str
     format: str
@@ -103,7 +103,7 @@ class RenditionData(FileData):
 
 
 class SeenData(TypedDict):
-    """What a moderator saw."""
+    """A label that a moderator reported."""
 
     name: str
     category: str
@@ -121,12 +121,13 @@ class CrossedData(TypedDict):
 
 
 class ModerationData(TypedDict):
-    """What moderation has decided, and by what."""
+    """The decision of moderation, and its basis."""
 
     outcome: str
     """``pass``, ``blur``, ``uncertain``, ``hold`` or ``reject``."""
     tier: str
-    """Who decided: ``earlier``, ``classifier``, ``rekognition``, ``person`` or ``unavailable``."""
+    """The tier that decided: ``earlier``, ``classifier``, ``rekognition``, ``person`` or
+    ``unavailable``."""
     labels: list[SeenData]
     crossed: list[CrossedData]
     model: str
@@ -134,24 +135,24 @@ class ModerationData(TypedDict):
     time: str
     """ISO 8601 UTC."""
     sampled: bool
-    """It is public while it is looked at."""
+    """The picture is public while a moderator examines it as a sample."""
     earlier: str
-    """The asset whose verdict counts for this one too; empty if none does."""
+    """The asset whose verdict was reused; empty if none was."""
     error: str
-    """Why no moderator could be asked; empty if one was."""
+    """Code of the error if no moderator could be asked; otherwise empty."""
 
 
 class AssetData(TypedDict):
-    """An asset, as its record says from this event on."""
+    """An asset, as recorded from this event on."""
 
     key: str
-    """Of the original, in the intake bucket."""
+    """Key of the original, in the intake bucket."""
     bytes: int
-    """Of the original; 0 before it has arrived."""
+    """Size of the original; 0 before it has arrived."""
     version: str
-    """Names what is made of one upload by one recipe; empty before the original has arrived."""
+    """Identifies one upload processed by one recipe; empty before the original has arrived."""
     recipe: str
-    """Its name."""
+    """Name of the recipe."""
     status: str
     """As in the API: ``waiting``, ``uploaded``, ``processing``, ``review``, ``accepted``,
     ``rejected``, ``published`` or ``deleted``."""
@@ -159,51 +160,51 @@ class AssetData(TypedDict):
     """``image`` or ``video``."""
     renditions: list[RenditionData]
     was: NotRequired[str]
-    """The status of the same version before; not there if the version is new."""
+    """The earlier status of the same version; absent if the version is new."""
     replaced: NotRequired[str]
-    """``review`` if this is a new version and the one before it waited for people."""
+    """``review`` if this is a new version and the previous version waited for people."""
     workflow: NotRequired[str]
-    """The workflow that has to run from now on; not there if none has to, or one runs already."""
+    """The workflow that has to start now; absent if none has to, or if it runs already."""
     replaces: NotRequired[str]
-    """The version before this one, whose files expire."""
+    """The previous version, whose files expire."""
     warnings: NotRequired[list[str]]
-    """Codes of oddities of the original."""
+    """Codes of defects of the original that did not prevent its acceptance."""
     duration_ms: NotRequired[int]
-    """Of a video."""
+    """Duration of a video, in milliseconds."""
     files: NotRequired[list[FileData]]
-    """Of a video: what plays."""
+    """Playable files of a video."""
     moderation: NotRequired[ModerationData]
     reason: NotRequired[ReasonData]
-    """Of the status, where it has one."""
+    """The reason of the status, if it has one."""
 
 
 class GoneData(TypedDict):
-    """An asset that the catalog has forgotten."""
+    """An asset that was removed from the catalog."""
 
     key: str
-    """Of the original, in the intake bucket."""
+    """Key of the original, in the intake bucket."""
     version: str
     status: str
     """``erased`` or ``expired``."""
     was: str
-    """The status before."""
+    """The earlier status."""
 
 
 class InvalidatedData(TypedDict):
-    """Copies of files of the asset that a cache holds are valid no more."""
+    """Cached files of the asset are no longer valid."""
 
     version: str
-    """That the record is of by now; empty if the asset is gone."""
+    """The version that is recorded now; empty if the asset is gone."""
     cause: str
     """``closed``, ``replaced``, ``upgraded`` or ``removed``."""
 
 
 class FailedData(TypedDict):
-    """A job that an asset waits for has failed; a person has to look."""
+    """A job that an asset waits for has failed; a person has to look into it."""
 
     version: str
     job: str
-    """Its kind."""
+    """Kind of the job."""
     error: str
     cause: str
 
@@ -212,46 +213,47 @@ class JobData(TypedDict):
     """A job of an asset."""
 
     job: str
-    """Its id."""
+    """Id of the job."""
     kind: str
     state: str
-    """As AWS Batch says it: ``SUBMITTED``, ``RUNNING``, ``SUCCEEDED`` or ``FAILED``."""
+    """State in AWS Batch: ``SUBMITTED``, ``RUNNING``, ``SUCCEEDED`` or ``FAILED``."""
     attempt: NotRequired[int]
-    """From 1."""
+    """Number of the attempt, from 1."""
     output: NotRequired[str]
-    """Where its results lie."""
+    """Location of the results."""
     reason: NotRequired[ReasonData]
-    """Why it has failed or was cancelled."""
+    """Why the job failed or was cancelled."""
 
 
 class DecisionData(TypedDict):
-    """What one person has decided."""
+    """The decision of one person."""
 
     reviewer: str
     decision: str
     """``approve`` or ``reject``."""
     reason: str
-    """In the reviewer's words; may be empty."""
+    """The reviewer's reason; may be empty."""
     time: str
     """ISO 8601 UTC."""
 
 
 class ReviewData(TypedDict):
-    """A review that people have answered."""
+    """A decided review."""
 
     id: str
     state: str
     """``approved`` or ``rejected``."""
     needed: int
-    """How many people must approve."""
+    """Number of people who must approve."""
     waits: bool
-    """A workflow waits for the answer."""
+    """Whether a workflow waits for the decision."""
     decisions: list[DecisionData]
     """Oldest first."""
 
 
 class ReviewedData(TypedDict):
-    """What people have decided of a version. Its status follows, with an event of its own."""
+    """People's decision about a version. The change of its status follows, with a separate
+    event."""
 
     version: str
     review: ReviewData
@@ -266,28 +268,27 @@ FAILED: Literal["asset.failed"] = "asset.failed"
 
 
 def type_of(status: Status) -> str:
-    """The type of the event of an asset that has come into a status."""
+    """The type of the event of an asset that changes to a status."""
     return HELD if status is Status.REVIEW else f"asset.{status.value}"
 
 
 LINES: Mapping[str, str] = {"invalidated": INVALIDATED, "job_failed": FAILED}
-"""The type of the event of a line of the timeline, by its kind. Other lines tell nobody."""
+"""Event types of timeline entries, by kind. Other entries cause no event."""
 JOBS: Mapping[str, str] = {
     "SUBMITTED": "job.submitted",
     "RUNNING": "job.started",
     "SUCCEEDED": "job.succeeded",
     "FAILED": "job.failed",
 }
-"""The type of the event of a job that has come into a state. Others are on the way back to
-``RUNNING``."""
+"""Event types of jobs, by state. The other states lead back to ``RUNNING`` and cause no event."""
 CANCELLED = "job.cancelled"
 STOPPED = "stopped"
-"""The code of a failure that somebody asked for."""
+"""The code of a job that somebody has stopped."""
 REVIEWS: Mapping[ReviewState, str] = {
     ReviewState.APPROVED: "asset.approved",
     ReviewState.REJECTED: "asset.disapproved",
 }
-"""The type of the event of a review that people have answered."""
+"""Event types of decided reviews."""
 TYPES: Mapping[str, type] = {
     **{type_of(status): AssetData for status in Status},
     UPGRADED: AssetData,
@@ -298,7 +299,7 @@ TYPES: Mapping[str, type] = {
     **dict.fromkeys(REVIEWS.values(), ReviewedData),
     **dict.fromkeys((*JOBS.values(), CANCELLED), JobData),
 }
-"""Every type of event, and what it says."""
+"""Every type of event, with the type of its payload."""
 MEANING: Mapping[str, str] = {
     "asset.waiting": "An upload was asked for; nothing has arrived.",
     "asset.uploaded": "The original has arrived and is not processed yet.",
@@ -321,7 +322,7 @@ MEANING: Mapping[str, str] = {
     "job.failed": "A job has failed for good; `reason` says why.",
     CANCELLED: "Somebody has stopped a job.",
 }
-"""What the type of an event means, for people."""
+"""The meaning of each type, for people."""
 
 
 # --- what follows from a change -----------------------------------------------------------------
@@ -330,23 +331,23 @@ MEANING: Mapping[str, str] = {
 def of_record(
     old: AssetRecord | None, new: AssetRecord | None, *, time: str = "", expired: bool = False
 ) -> Event | None:
-    """What a change of an asset's record tells; None if it tells nothing.
+    """The event of a change of an asset's record, or None.
 
     Args:
         old: None if there was none.
         new: None if there is none any more.
-        time: of the change, ISO 8601 UTC; of a record that went.
-        expired: its time to live was over, nobody has removed it.
+        time: time of the change, ISO 8601 UTC, for a removed record.
+        expired: whether the record was removed because its time to live had passed.
     """
     if new is None:
         return None if old is None or is_tombstone(old) else _gone(old, time, expired=expired)
     if is_tombstone(new):
-        return None  # the removal of the record before has told
+        return None  # the removal of the record has already caused an event
     same = old is not None and old.version == new.version and old.source == new.source
     if old is None:
         return event_of(new)
     if not same:
-        # Whoever asks people about the version before learns that the question is void.
+        # A workflow that waits for a review of the previous version must learn that it is void.
         return event_of(new, replaced=old.status if old.status is Status.REVIEW else None)
     started = new.workflow not in ("", old.workflow)
     if old.status is not new.status or started:
@@ -377,13 +378,13 @@ def event_of(
     replaced: Status | None = None,
     started: bool = True,
 ) -> Event:
-    """The event that tells of a record; the same record gives the same event.
+    """The event of a record. The same record gives the same event.
 
     Args:
-        kind: its type; None: that of the status.
-        was: the status of the same version before.
-        replaced: the status of the version before this one, if that is worth telling.
-        started: the record's workflow, if it has one, has to run from now on.
+        kind: type of the event; None takes the type of the status.
+        was: the earlier status of the same version.
+        replaced: the status of the previous version, if the event should contain it.
+        started: whether the record's workflow, if it has one, has to start now.
     """
     data: AssetData = {
         "key": record.source.key,
@@ -440,7 +441,7 @@ def _event(record: AssetRecord, kind: str, data: Mapping[str, object], *, time: 
 
 
 def of_line(asset: str, entry: LogEntry) -> Event | None:
-    """What a new line of an asset's timeline tells; None if it tells nothing."""
+    """The event of a new timeline entry, or None."""
     kind = LINES.get(entry.kind)
     if kind is None:
         return None
@@ -456,7 +457,7 @@ def of_line(asset: str, entry: LogEntry) -> Event | None:
 
 
 def of_job(old: JobRecord | None, new: JobRecord | None) -> Event | None:
-    """What a change of a job tells: a state that is new, and no progress."""
+    """The event of a job's change of state, or None. Progress causes no event."""
     if new is None or new.state not in JOBS or (old is not None and old.state == new.state):
         return None
     kind, detail = JOBS[new.state], new.detail
@@ -483,7 +484,7 @@ def of_job(old: JobRecord | None, new: JobRecord | None) -> Event | None:
 
 
 def of_review(old: Review | None, new: Review | None) -> Event | None:
-    """What a change of a review tells: that people have answered it."""
+    """The event of a review that was decided, or None."""
     kind = None if new is None else REVIEWS.get(new.state)
     if new is None or kind is None or (old is not None and old.state is new.state):
         return None

@@ -1,4 +1,4 @@
-"""Domain types: what a file is, what is known of it, what to make of it and what was made."""
+"""Domain types of pictures: formats, probe, metadata, recipe and renditions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.domain.workflow import APPROVE, NO_WORKFLOW, VIDEO, Starts, Workflow
 
 
 class Format(StrEnum):
-    """A file format, as found from content. Every value is accepted as input in principle."""
+    """A file format, recognised by content. Every value can be an input format."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -38,7 +38,8 @@ class Format(StrEnum):
 
 
 class MediaFormat(StrEnum):
-    """What is made of a video besides pictures. Not a :class:`Format`: none is decoded here."""
+    """Output formats of videos. They are not a :class:`Format`, because the image engine decodes
+    none."""
 
     MP4 = "mp4"
     """One file that plays while it is fetched (``faststart``)."""
@@ -47,7 +48,7 @@ class MediaFormat(StrEnum):
     DASH = "dash"
     """A manifest (MPD) of the same segments."""
     VTT = "vtt"
-    """WebVTT: what of a sprite sheet belongs to which moment, or subtitles."""
+    """WebVTT: subtitles, or the parts of a sprite sheet with their times."""
 
     @property
     def extension(self) -> str:
@@ -68,15 +69,15 @@ class MediaFormat(StrEnum):
 OUTPUT_FORMATS = frozenset(
     {Format.JPEG, Format.WEBP, Format.AVIF, Format.PNG, Format.GIF, Format.JXL}
 )
-"""What renditions may be written as."""
+"""Output formats of renditions."""
 
 ALPHA_FORMATS = frozenset({Format.WEBP, Format.AVIF, Format.PNG, Format.GIF, Format.JXL})
 ANIMATED_FORMATS = frozenset({Format.WEBP, Format.GIF, Format.JXL})
-"""Output formats that keep an animation moving; the others get its first frame as a poster."""
+"""Output formats that support animations; in other formats an animation becomes its first frame."""
 
 
 class ColourSpace(StrEnum):
-    """How the stored pixels are to be read, before any conversion."""
+    """Colour space of the stored pixels, before any conversion."""
 
     RGB = "rgb"
     GREY = "grey"
@@ -85,10 +86,10 @@ class ColourSpace(StrEnum):
 
 
 class GainMapKind(StrEnum):
-    """Which metadata say what the values of a gain map mean."""
+    """The metadata standard of a gain map."""
 
     ISO = "iso-21496-1"
-    """ISO 21496-1; files of phones and of Adobe have the other one beside it."""
+    """ISO 21496-1. Files of phones and of Adobe often have both this and ``ULTRA_HDR``."""
     ULTRA_HDR = "ultra-hdr"
     """XMP in the ``hdrgm`` namespace alone (Adobe; Ultra HDR image format 1.0)."""
     APPLE = "apple"
@@ -102,20 +103,20 @@ class GainMap:
 
     kind: GainMapKind
     headroom: float | None = None
-    """Stops (log2) above white that the brightest screen needs that it was made for."""
+    """Stops (log2) above white of the brightest screen that it was made for."""
     width: int | None = None
-    """Stored pixels across, before orientation, which is that of the picture."""
+    """Stored pixels across, before orientation. It has the picture's orientation."""
     height: int | None = None
     channels: int = 1
-    """1, or 3: red, green and blue have gains of their own."""
+    """1, or 3 for separate gains of red, green and blue."""
     carriable: bool = False
-    """Renditions can have it, if the recipe keeps it: it is the one of a JPEG, with metadata that
-    a standard defines, and makes its picture brighter."""
+    """Whether renditions can carry it: it belongs to a JPEG, has metadata of a standard, and makes
+    the picture brighter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What the header of a file says. Made without decoding a pixel."""
+    """The contents of a file's header, read without decoding a pixel."""
 
     format: Format
     bytes: int
@@ -126,10 +127,11 @@ class Probe:
     frames: int = 1
     """Frames of an animation or pages of a document."""
     animated: bool = False
-    """Frames follow each other in time (GIF, animated WebP and JPEG XL); pages of a TIFF do not."""
+    """Whether the frames are an animation (GIF, animated WebP and JPEG XL) and not pages of a
+    TIFF."""
     duration_ms: int | None = None
-    """Of one run of the animation, in milliseconds, as players show it: a frame of at most 10 ms
-    counts as 100; None for stills."""
+    """Duration of one run of the animation in milliseconds, as players show it: a frame of at most
+    10 ms counts as 100. None for stills."""
     loop: int | None = None
     """Times the animation repeats, 0 for ever; None for stills."""
     orientation: int = 1
@@ -139,14 +141,14 @@ class Probe:
     """Bits a channel."""
     alpha: bool = False
     icc: str | None = None
-    """Name of the embedded colour profile (its description tag), None without a profile."""
+    """Name of the embedded colour profile (its description tag); None without a profile."""
     colour: Colour = field(default_factory=Colour)
-    """What the stored values mean, and what says so."""
+    """Colour of the stored values, and its source in the file."""
     progressive: bool = False
     """Progressive JPEG or interlaced PNG or GIF: cannot be decoded as a stream of lines."""
     gain_map: GainMap | None = None
     warnings: tuple[str, ...] = ()
-    """Codes of what is wrong with an accepted file and costs nothing of it (docs/errors.md)."""
+    """Codes of harmless defects of an accepted file (docs/errors.md)."""
 
     @property
     def upright_width(self) -> int:
@@ -181,7 +183,7 @@ class GpsPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tags:
-    """What the file itself says: EXIF, IPTC and XMP, cleaned. None where it says nothing."""
+    """Cleaned metadata of the file: EXIF, IPTC and XMP. None for missing values."""
 
     camera_make: str | None = None
     camera_model: str | None = None
@@ -205,12 +207,12 @@ class Tags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """What the pixels say, measured on a preview of at most 512 pixels on its longer side."""
+    """Measurements of the pixels, on a preview of at most 512 pixels on its longer side."""
 
     dominant: str
-    """The colour that covers most, ``#rrggbb`` in sRGB."""
+    """The colour of the largest area, ``#rrggbb`` in sRGB."""
     palette: tuple[str, ...]
-    """Up to six colours, most covered first."""
+    """Up to six colours, by falling area."""
     thumbhash: str
     """ThumbHash placeholder, base64 (evanw.github.io/thumbhash)."""
     phash: str
@@ -229,24 +231,24 @@ class Measures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentCredentials:
-    """What a file says of its origin in C2PA manifests. Their signatures are not checked."""
+    """C2PA manifests of a file. Their signatures are not checked."""
 
     manifests: int
-    """How many are in the file; 0 if they cannot be read."""
+    """Number of manifests in the file; 0 if they cannot be read."""
     active: str | None
-    """Label of the manifest that speaks of this file; the others are of what it was made from."""
+    """Label of the manifest of this file; the other manifests describe its sources."""
     generator: str | None
-    """The program that made the active manifest, as it calls itself."""
+    """The program that made the active manifest, by its own name."""
     renditions: str
-    """Always ``void``: a signature is of the bytes of the original, and no rendition carries it."""
+    """Always ``void``: a signature covers the bytes of the original, so no rendition carries it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """Everything known about an accepted picture."""
+    """All metadata of an accepted picture."""
 
     sha256: str
-    """Of the uploaded bytes, 64 hex digits."""
+    """SHA-256 of the uploaded bytes, 64 hex digits."""
     icc: str | None
     tags: Tags
     measures: Measures
@@ -268,26 +270,26 @@ class Limits:
     frames: int = 500
     """Frames of an animation, pages of a document."""
     animation_pixels: int = 200_000_000
-    """Pixels of all frames of an animation together: what must be held to resize it."""
+    """Pixels of all frames of an animation together, which must be in memory to resize it."""
     duration: float = 120.0
     """Seconds of one run of an animation."""
 
 
 class Fit(StrEnum):
-    """How a picture meets the box width x height of a rendition."""
+    """How a picture is fitted into the box width x height of a rendition."""
 
     INSIDE = "inside"
     """Whole picture, as large as fits; one side may be left out."""
     COVER = "cover"
-    """Fills the box, cut at the gravity."""
+    """Fills the box; the rest is cropped by the gravity."""
     CONTAIN = "contain"
-    """Whole picture on a background of exactly the box."""
+    """Whole picture on a background with exactly the size of the box."""
     EXACT = "exact"
-    """Exactly the box, aspect ratio given up."""
+    """Exactly the size of the box; the aspect ratio may change."""
 
 
 class Gravity(StrEnum):
-    """Which part a ``cover`` keeps."""
+    """The part that a ``cover`` crop keeps."""
 
     CENTRE = "centre"
     NORTH = "north"
@@ -299,19 +301,20 @@ class Gravity(StrEnum):
     WEST = "west"
     NORTH_WEST = "north-west"
     ATTENTION = "attention"
-    """The part that draws the eye (libvips smartcrop: edges, skin tones, saturation)."""
+    """The most salient part (libvips smartcrop: edges, skin tones, saturation)."""
     FOCAL = "focal"
     """Around ``focal_point``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityTarget:
-    """Ask for a look instead of a number. Exactly one of ``ssim`` and ``ssimulacra2`` is set."""
+    """A similarity to reach instead of a fixed quality. Exactly one of ``ssim`` and ``ssimulacra2``
+    is set."""
 
     ssim: float | None = None
     """Least luma SSIM against the rendition's own pixels before encoding, 0.5 to 0.999."""
     ssimulacra2: float | None = None
-    """SSIMULACRA2 against the same, to be met within 1.5 points, 30 to 95."""
+    """SSIMULACRA2 score against the same pixels, to be met within 1.5 points, 30 to 95."""
     minimum: int = 40
     maximum: int = 95
 
@@ -332,16 +335,16 @@ class Encoding:
     """WebP, AVIF and JPEG XL."""
     target: QualityTarget | None = None
     distance: float | None = None
-    """JPEG XL: Butteraugli distance in place of a quality; 1 is about 90, 1.9 about 80."""
+    """JPEG XL: Butteraugli distance instead of a quality; 1 is about quality 90, 1.9 about 80."""
     repack: bool = False
-    """JPEG XL: the JPEG of the same rendition, packed without loss."""
+    """JPEG XL: recompress the JPEG of the same rendition without loss."""
     first_view: bool = False
-    """Delivery makes it when the first viewer asks for it, and not ingest at upload."""
+    """Delivery makes the file at its first view, instead of ingest at upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark:
-    """A picture or a line of text laid over a rendition. Exactly one of the two is set."""
+    """A picture or a line of text on a rendition. Exactly one of the two is set."""
 
     image: str | None = None
     """Path of a picture, relative to the recipe file."""
@@ -349,13 +352,13 @@ class Watermark:
     position: Gravity = Gravity.SOUTH_EAST
     """Any compass point or the centre."""
     opacity: float = 0.5
-    """0 (not there) to 1."""
+    """0 (invisible) to 1."""
     scale: float = 0.2
     """Width of the mark as a share of the rendition's width, 0.01 to 1."""
     margin: float = 0.02
     """Distance from the edges as a share of the rendition's shorter side, 0 to 0.5."""
     colour: str = "#ffffff"
-    """Of text."""
+    """Colour of the text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,29 +366,29 @@ class RenditionSpec:
     """One size of a recipe, written in one or more formats."""
 
     name: str
-    """Lower-case letters, digits, ``-`` and ``_``; the file's stem."""
+    """Lower-case letters, digits, ``-`` and ``_``; the stem of the file name."""
     encodings: tuple[Encoding, ...]
     width: int | None = None
     height: int | None = None
     fit: Fit = Fit.INSIDE
     gravity: Gravity = Gravity.CENTRE
     focal_point: tuple[float, float] | None = None
-    """Shares of upright width and height, (0, 0) top left to (1, 1)."""
+    """Fractions of upright width and height, from (0, 0) at the top left to (1, 1)."""
     enlarge: bool = False
     background: str = "#ffffff"
-    """Under transparency where the format has no alpha, and around a ``contain``."""
+    """Background of transparent pictures in formats without alpha, and of ``contain``."""
     sharpen: float = 0.0
     """Strength of the unsharp mask after resizing, 0 (off) to 5."""
     watermark: Watermark | None = None
     frames: int | None = None
-    """Most frames kept of an animation; 1 makes it a still; None keeps all."""
+    """Most frames that are kept of an animation; 1 makes it a still; None keeps all."""
     minimum_saving: float = 0.0
     """A format after the first is dropped unless it is at least this share smaller than the
     smallest one kept before it: 0.05 asks for 5 %. Negative values keep all."""
 
 
 class Gamut(StrEnum):
-    """Which colour space renditions are in."""
+    """Colour space of renditions."""
 
     SRGB = "srgb"
     P3 = "p3"
@@ -393,7 +396,7 @@ class Gamut(StrEnum):
 
 
 class KeepTag(StrEnum):
-    """Metadata a rendition may carry. GPS and gain map must be asked for."""
+    """Metadata that a rendition may carry. GPS and gain map are opt-in."""
 
     COPYRIGHT = "copyright"
     ARTIST = "artist"
@@ -402,7 +405,7 @@ class KeepTag(StrEnum):
     CAMERA = "camera"
     GPS = "gps"
     GAINMAP = "gainmap"
-    """The gain map of a JPEG, in renditions that are JPEG."""
+    """The gain map of a JPEG, kept in JPEG renditions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,35 +418,35 @@ class Recipe:
     description: str = ""
     limits: Limits = field(default_factory=Limits)
     formats: frozenset[Format] = frozenset(Format) - {Format.SVG}
-    """Accepted input formats. SVG must be asked for."""
+    """Accepted input formats. SVG is opt-in."""
     gamut: Gamut = Gamut.SRGB
     linear: bool = False
     """Resize in linear light: right for fine bright detail, about five times the cost."""
     keep: frozenset[KeepTag] = frozenset({KeepTag.COPYRIGHT, KeepTag.ARTIST})
     workflow: str = NO_WORKFLOW
-    """What uploads go through beyond the ordinary way, by its name: see ``domain.workflow``."""
+    """Name of the workflow of uploads: see ``domain.workflow``."""
     workflow_file: str = field(default="", compare=False)
-    """Path of the file of a workflow of one's own, as the recipe has it."""
+    """Path of a custom workflow file, as written in the recipe."""
     definition: Workflow | None = field(default=None, compare=False, repr=False)
-    """What that workflow is."""
+    """The parsed workflow."""
     labels: LabelRules | None = None
-    """What becomes of what a model sees in a picture; None: no model is asked."""
+    """Rules for labels of a picture; None if no model is asked."""
     moderation: ModerationRules | None = None
-    """None: nothing is moderated."""
+    """None if nothing is moderated."""
     digest: str = ""
-    """SHA-256 of the recipe's meaning (not its comments or order of keys), 64 hex digits."""
+    """SHA-256 of the recipe's content without comments and order of keys, 64 hex digits."""
     assets: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
-    """Contents of the files that it names, by the path that names them: watermark pictures, and the
-    file of a workflow."""
+    """Contents of the files that the recipe names, by path: watermark pictures, and the workflow
+    file."""
 
     @property
     def approval(self) -> bool:
-        """Whether what this recipe makes is closed until its workflow publishes it."""
+        """Whether the files of this recipe are closed until its workflow publishes them."""
         return self.definition.closes if self.definition else self.workflow == APPROVE
 
     @property
     def each_workflow(self) -> str:
-        """The workflow that each upload goes through once its files are made; empty for none."""
+        """The workflow of each upload, which starts once its files are made; empty for none."""
         always = self.definition.starts is Starts.ALWAYS if self.definition else self.approval
         return self.workflow if always else ""
 
@@ -455,7 +458,7 @@ class Recipe:
 
     @property
     def formats_made(self) -> frozenset[Format]:
-        """Formats of its renditions."""
+        """Formats of the recipe's renditions."""
         return frozenset(one.format for spec in self.renditions for one in spec.encodings)
 
 
@@ -464,17 +467,17 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRendition:
-    """A rendition that lies in a bucket or a folder."""
+    """A rendition that is stored in a bucket or a folder."""
 
     name: str
     format: Format
     width: int
     height: int
     frames: int
-    """In the file: encoders join equal neighbours."""
+    """Frames in the file, which may be fewer because encoders merge equal neighbours."""
     bytes: int
     key: str
-    """Of the object; in a folder the path relative to its manifest, with ``/``."""
+    """Key of the object; in a folder the path relative to its manifest, with ``/``."""
     sha256: str
     quality: int | None = None
     """The quality it was encoded at (found by the search if the recipe has a target)."""
@@ -483,19 +486,20 @@ class StoredRendition:
     ssimulacra2: float | None = None
     """Measured only where the recipe has a target of SSIMULACRA2."""
     missed: bool = False
-    """More than 1.5 points below that target: its range of qualities, the format or the one
-    correction does not reach it."""
+    """Whether the score is more than 1.5 points below the target, because the range of qualities,
+    the format or the single correction cannot reach it."""
     duration_ms: int | None = None
-    """Of one run of the animation as it was written; None for stills."""
+    """Duration of one run of the written animation; None for stills."""
     same_as: str | None = None
-    """Name of an earlier rendition whose file is equal: of a small original, sizes are the same."""
+    """Name of an earlier rendition with an equal file: several sizes of a small original are
+    equal."""
     gain_map: bool = False
-    """There is a gain map in it."""
+    """Whether the file contains a gain map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstViewRendition:
-    """A rendition that is made at its first view. Whether it was, only the bucket knows."""
+    """A rendition that is made at its first view. Only the bucket shows whether it exists yet."""
 
     name: str
     format: Format
@@ -506,7 +510,7 @@ class FirstViewRendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendition:
-    """A rendition in memory. Its fields mean what those of :class:`StoredRendition` mean."""
+    """A rendition in memory. Its fields have the meaning of those of :class:`StoredRendition`."""
 
     name: str
     format: Format
@@ -524,7 +528,7 @@ class Rendition:
     gain_map: bool = False
 
     def stored_as(self, key: str) -> StoredRendition:
-        """What it is once it is stored under ``key``."""
+        """The stored rendition, once it is stored under ``key``."""
         return StoredRendition(
             name=self.name,
             format=self.format,
@@ -546,11 +550,11 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """A format that was made and not kept, by the minimum-saving rule."""
+    """A format that was made and dropped, by the minimum-saving rule."""
 
     name: str
     format: Format
     bytes: int
     kept: Format
-    """The format that was not beaten."""
+    """The format that was kept instead."""
     kept_bytes: int

@@ -1,7 +1,7 @@
-"""A heavy job as its caller sees it: the request, its states, and its status.
+"""Jobs as their callers see them: request, states, and status.
 
-Frozen values on the standard library alone. What a kind of job needs and how it is retried is
-data of ``batch.catalogue``; who runs jobs is behind the ``Jobs`` port.
+Frozen values on the standard library alone. ``batch.catalogue`` has the resources and retries of
+each kind; the ``Jobs`` port hides who runs jobs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ class JobState(StrEnum):
     """The states of AWS Batch, in the order a job goes through them."""
 
     SUBMITTED = "SUBMITTED"
-    """Accepted; not looked at yet."""
+    """Accepted, and not scheduled yet."""
     PENDING = "PENDING"
-    """Is the parent of an array, or waits for other jobs."""
+    """The parent of an array job, or a job that waits for other jobs."""
     RUNNABLE = "RUNNABLE"
-    """Waits for a free machine, or between two attempts."""
+    """Waits for a machine, or for its next attempt."""
     STARTING = "STARTING"
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
@@ -33,7 +33,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """One job to run. The same ``name`` twice is one job: see ``Jobs.submit``."""
+    """One job to run. A repeated ``name`` is the same job: see ``Jobs.submit``."""
 
     name: str
     """Letters, digits, hyphens and underscores, at most 128; ``batch.submit`` derives it."""
@@ -44,25 +44,25 @@ class JobRequest:
     inputs: tuple[str, ...]
     """URIs (``s3://bucket/key``) or, for a local runner, absolute paths."""
     output: str
-    """The place results go to: an ``s3://`` prefix or, for a local runner, a folder."""
+    """Location of the results: an ``s3://`` prefix or, for a local runner, a folder."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     asset: str | None = None
-    """The asset in whose record the job is listed."""
+    """The asset that lists the job in its record."""
     closed: bool = False
-    """The distribution may not read the results."""
+    """Whether the results are closed to the distribution."""
     array_size: int | None = None
     """Children of an array job, 2 to 10,000; None for a single job."""
     traceparent: str = ""
-    """Of the upload that the work is for; empty if it is for none."""
+    """Trace context of the upload that the job is for; empty if there is none."""
     submitted: str = ""
-    """ISO 8601; when it was submitted, where that is known."""
+    """ISO 8601: time of submission, if known."""
     priority: int = 0
-    """0 to 9999; the higher goes first within its queue."""
+    """0 to 9999; within a queue a higher priority runs first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
-    """How a job stands."""
+    """The status of a job."""
 
     id: str
     """``parent:index`` for a child of an array."""
@@ -71,33 +71,33 @@ class JobStatus:
     state: JobState
     queue: str = ""
     reason: str = ""
-    """Status reason: why it is retried, failed or stopped. Empty when there is none."""
+    """Why the job is retried, failed or stopped; empty without a reason."""
     exit_code: int | None = None
-    """Of the last attempt that ended by itself."""
+    """Exit code of the last attempt that ended by itself."""
     attempts: int = 0
     """Attempts started, the running one included."""
     created_at: str = ""
-    """ISO 8601 UTC, like every time here; empty when it has not happened."""
+    """ISO 8601 UTC, like every time here; empty if it has not happened yet."""
     started_at: str = ""
-    """Of the last attempt."""
+    """Start of the last attempt."""
     stopped_at: str = ""
     array_size: int | None = None
     array_counts: Mapping[JobState, int] = field(default_factory=dict)
     """Children by state; empty unless this is the parent of an array."""
     log: str = ""
-    """Where the lines of the last attempt are: a log stream or a file."""
+    """Log of the last attempt: a log stream or a file."""
     output: str = ""
-    """Where results go, if the runner knows."""
+    """Location of the results, if the runner knows it."""
     progress: float | None = None
-    """Share done, 0 to 1, as far as the job has said so."""
+    """Reported progress, 0 to 1."""
     doing: str = ""
-    """What it says it is doing."""
+    """The step that the job reports."""
     trouble: str = ""
-    """What the job itself has said went wrong, ``code: message``, if that is known here."""
+    """The error that the job reported, ``code: message``, if known."""
 
 
 def command_line(request: JobRequest) -> tuple[str, ...]:
-    """The arguments of the Batch image (``python -m batch``) that do this job."""
+    """The arguments of the Batch image (``python -m batch``) for this job."""
     words = ["run", request.kind]
     for uri in request.inputs:
         words += ["--input", uri]

@@ -1,7 +1,7 @@
-"""Labels: what a model has seen in a picture and where, the tags made of them, and a focal point.
+"""Labels of pictures by a model, the tags made of them, and the focal point that follows.
 
-A model's answer comes from outside. :func:`usable` keeps of it what can be stored; everything else
-here takes labels as it returns them.
+A model's response is untrusted. :func:`usable` keeps the labels that can be stored; all other
+functions take its result.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from worker.domain.user_metadata import MAX_NAME, MAX_TAGS, check_tags
 REKOGNITION = "rekognition"
 """Source of labels by Amazon Rekognition's DetectLabels."""
 TAG = "label:"
-"""Begins the tag of a label."""
+"""Prefix of the tag of a label."""
 MAX_LABELS = 50
-"""Of one asset; with all their boxes they take some 8 kB of its item."""
+"""Most labels of one asset; with all their boxes they take some 8 kB of its item."""
 MAX_BOXES = 8
-"""Of one label, the largest ones."""
+"""Most boxes of one label; the largest are kept."""
 _MAX_LABEL_NAME = MAX_NAME - len(TAG)
 
 
@@ -30,17 +30,17 @@ class LabelRules:
     """``[labels]`` of a recipe."""
 
     confidence: float = 80.0
-    """Labels below are left out; 0 to 100."""
+    """Labels with a lower confidence are dropped; 0 to 100."""
     most: int = 20
     tags: bool = True
-    """Whether labels become tags, under which assets are listed."""
+    """Whether labels also become tags."""
     focus: tuple[str, ...] = ()
-    """Names of labels whose boxes cuts keep in the middle, the most wanted first."""
+    """Names of labels whose boxes are the centre of crops, in order of preference."""
 
     @property
     def mark(self) -> str:
-        """Tells rules that keep other labels apart. The same picture is asked about once by the
-        same rules: each question costs money."""
+        """Identifies the rules that affect which labels are kept. A picture is sent to the model
+        once for the same rules, because each call costs money."""
         wanted = sorted({tag_of(name) for name in self.focus})
         text = repr((self.confidence, self.most, self.tags, wanted))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -48,7 +48,7 @@ class LabelRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundingBox:
-    """Where something is, as shares of the upright picture's width and height, 0 to 1."""
+    """A bounding box, as fractions of the upright picture's width and height, 0 to 1."""
 
     left: float
     top: float
@@ -63,20 +63,20 @@ class BoundingBox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """Something that a model has seen in a picture."""
+    """A label that a model has given to a picture."""
 
     name: str
-    """The model's word: ``Dog``, ``Golden Retriever``."""
+    """The model's term: ``Dog``, ``Golden Retriever``."""
     confidence: float
     """0 to 100."""
     source: str = REKOGNITION
-    """Who says so."""
+    """The model or service that gave the label."""
     model_version: str = ""
-    """Of the model, as the source names it; empty if it does not."""
+    """Version of the model, if the source names it; otherwise empty."""
     boxes: tuple[BoundingBox, ...] = ()
-    """Where it is, the largest first; empty of what is everywhere, such as a forest."""
+    """Bounding boxes, the largest first; empty for labels without a position, such as a forest."""
     refused: bool = False
-    """A person has removed its tag, which later runs leave removed."""
+    """Whether a person has removed its tag. Later runs do not add the tag again."""
 
     @property
     def tag(self) -> str:
@@ -90,12 +90,13 @@ def tag_of(name: str) -> str:
 
 
 def usable(seen: Iterable[Label], rules: LabelRules) -> tuple[Label, ...]:
-    """The labels that can be stored and that the rules keep, the most confident first.
+    """The labels that can be stored and that the rules keep, by falling confidence.
 
-    Left out: names that cannot be a tag, a second label of the same tag, confidences that are no
-    number from 0 to 100, boxes without an area. Boxes are cut at the edges of the picture:
-    Rekognition gives boxes that go beyond them (Amazon Rekognition API Reference, BoundingBox).
-    Where there are too many labels, those that cuts go by stay before more confident ones.
+    Dropped are names that cannot be a tag, a second label with the same tag, confidences that are
+    not a number from 0 to 100, and boxes without an area. Boxes are clipped to the picture, because
+    Rekognition may return boxes that extend beyond it (Amazon Rekognition API Reference,
+    BoundingBox). If there are too many labels, those named in ``focus`` take precedence over higher
+    confidence.
     """
     found: dict[str, Label] = {}
     known = (one for one in seen if _is_usable(one) and one.confidence >= rules.confidence)
@@ -121,7 +122,7 @@ def _is_usable(label: Label) -> bool:
 
 
 def _inside(box: BoundingBox) -> BoundingBox | None:
-    """The part of a box that is in the picture, rounded to a hundredth of a percent."""
+    """The part of a box inside the picture, rounded to a hundredth of a percent."""
     sides = (box.left, box.top, box.left + box.width, box.top + box.height)
     if not all(map(math.isfinite, sides)):
         return None
@@ -136,7 +137,7 @@ def _inside(box: BoundingBox) -> BoundingBox | None:
 def succeed(known: Sequence[Label], new: Sequence[Label]) -> tuple[Label, ...]:
     """The labels of an asset after another run of the model on the same picture.
 
-    A label whose tag a person has removed stays refused, also where the new run has not seen it.
+    A label whose tag a person has removed stays refused, even if the new run does not report it.
     """
     refused = {one.tag: one for one in known if one.refused}
     labels = [replace(one, refused=one.tag in refused) for one in new]
@@ -148,9 +149,9 @@ def succeed(known: Sequence[Label], new: Sequence[Label]) -> tuple[Label, ...]:
 def tags_after(
     tags: frozenset[str], known: Sequence[Label], new: Sequence[Label]
 ) -> frozenset[str]:
-    """The tags of an asset whose labels ``known`` are replaced by ``new``.
+    """The tags of an asset after its labels ``known`` are replaced by ``new``.
 
-    Tags of people stay. Where all together would be too many, the least confident labels get none.
+    Tags of people stay. If there would be too many tags, the labels of lowest confidence get none.
     """
     kept = tags - {one.tag for one in known}
     wanted = [one.tag for one in new if not one.refused and one.tag not in kept]
@@ -169,9 +170,9 @@ def refuse(
 
 
 def make_room(tags: frozenset[str], labels: Sequence[Label], keep: Iterable[str]) -> frozenset[str]:
-    """Tags of an asset, without those of its least confident labels where there are too many.
+    """The tags of an asset, without those of its labels of lowest confidence if there are too many.
 
-    So labels never keep a person from adding a tag.
+    So labels never prevent a person from adding a tag.
 
     Args:
         keep: tags that a person adds now.
@@ -183,15 +184,16 @@ def make_room(tags: frozenset[str], labels: Sequence[Label], keep: Iterable[str]
 
 
 def focal_point(labels: Sequence[Label], wanted: Sequence[str]) -> tuple[float, float] | None:
-    """The point that cuts keep in the middle: the centre of the boxes of the first wanted label
-    that has any, each weighed by its area; None if none has.
+    """The centre of crops: the centre of the boxes, weighted by area, of the first wanted label
+    that has boxes; None if no wanted label has any.
 
     Args:
-        labels: of the picture.
-        wanted: names of labels, the most wanted first.
+        labels: labels of the picture.
+        wanted: names of labels, in order of preference.
 
     Returns:
-        Shares of upright width and height, in steps of a hundredth: each point is a recipe.
+        Fractions of upright width and height, in steps of a hundredth, because each point makes a
+        new recipe.
     """
     boxes = {one.tag: one.boxes for one in labels if one.boxes and not one.refused}
     for name in wanted:

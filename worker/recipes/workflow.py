@@ -170,7 +170,7 @@ TOP: Final = RecipeTable(
     "",
     Workflow,
     {
-        "name": _REQUIRED_NAME.means("What recipes and commands call it."),
+        "name": _REQUIRED_NAME.means("The name that recipes and commands use."),
         "version": _whole(1, 1_000_000, required=True).means("For people."),
         "description": _text(
             _NO_CONTROLS, "at most 1000 characters", longest=1000, shortest=0
@@ -180,8 +180,10 @@ TOP: Final = RecipeTable(
             "they are closed until then, from their first write. `escalated`: what moderation "
             "escalates. `heavy`: what is too much for the ingest function."
         ),
-        "first": _REQUIRED_NAME.means("The stage that it begins with."),
-        "failed": _NAME.means("The stage that follows an error of any stage that names no other."),
+        "first": _REQUIRED_NAME.means("The first stage."),
+        "failed": _NAME.means(
+            "The stage that follows an error of any stage without its own `failed`."
+        ),
         "stages": replace(_TABLE, required=True).means("A table for each stage, by its name."),
     },
 )
