@@ -1,1 +1,1 @@
-"""Use cases, one file or package each. They take what they need as arguments and hold no pixels."""
+"""Use cases, one file or package each. Ports are passed as arguments."""

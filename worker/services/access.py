@@ -1,16 +1,14 @@
-"""Who may read the files of an asset: everybody, or nobody until a person has decided.
+"""Access to the files of an asset: public, or closed until a person has decided.
 
-The distribution reads the delivery bucket without asking the catalog. So files carry the tag
-``CLOSED`` while their record is not ``PUBLIC``, and the bucket's policy refuses the distribution
-what carries it: S3 answers 403, the distribution fails over, and the delivery function says why.
-Files that must wait for a person carry the tag from their first write; untagged ones are open.
+The distribution reads the delivery bucket without asking the catalog. So files have the tag
+``CLOSED`` while their record is not ``PUBLIC``, and the bucket's policy denies the distribution
+access to tagged objects: S3 answers 403, the distribution fails over, and the delivery function
+gives the reason. Files that must wait for a person have the tag from their first write; untagged
+files are public. Tagging costs one request a file, moves no bytes and changes no key, so URLs stay
+the same. The record is changed first, then the files, then the edges. Each step is idempotent, so
+repeating an interrupted call completes it.
 
-Tagging costs one request a file, moves no bytes and changes no key, so addresses stay as they are.
-The record is changed first, the files after it, the edges last. Each step may be repeated, and a
-call that was cut short is completed by the same call.
-
-A held asset is a question to people: ``hold`` opens a review, and ``publish`` without an answer
-withdraws it.
+``hold`` opens a review, and ``publish`` withdraws it if it is undecided.
 """
 
 from __future__ import annotations
@@ -39,17 +37,17 @@ from worker.ports import Catalog, ObjectStore
 from worker.services.originals import quarantine, remove_original
 
 INVALIDATED = "invalidated"
-"""Kind of the line of the timeline that makes caches forget an asset."""
+"""Kind of the timeline entry that causes an invalidation."""
 MUST_LOOK = "a person has to look at it"
 THREADS = 16
-"""Requests at the same time: a long video has ten thousand files."""
+"""Parallel requests: a long video has ten thousand files."""
 _PAGE = 1_000
 _TURNS = 5
-"""How often the files follow a record that others change meanwhile."""
+"""Attempts to bring the files in line with a record that others change meanwhile."""
 
 
 def tags_of(record: AssetRecord) -> Mapping[str, str]:
-    """Tags of the files of a record, from their first write."""
+    """The tags that the files of a record get at their first write."""
     return {} if record.status in PUBLIC else CLOSED
 
 
@@ -62,16 +60,16 @@ class Access:
     bucket: str
     """The delivery bucket."""
     quarantine: str = ""
-    """The bucket of rejected originals; empty where nothing is rejected."""
+    """The bucket of rejected originals; empty if this process rejects nothing."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def hold(self, asset: str, reason: str = "") -> AssetRecord:
-        """Keep an asset from everybody until a person publishes it.
+        """Close an asset until a person publishes it.
 
         Raises:
             AssetMissing: there is none.
             Conflict: ``undecidable``: it is not accepted, published or held.
-            InputError: the reason is too long to be told everywhere.
+            InputError: the reason is too long.
             TransientError: a store does not answer. The same call completes the work.
         """
         if len(reason) > MOST_REASON:
@@ -81,7 +79,7 @@ class Access:
         return held
 
     def close(self, asset: str, verdict: Verdict) -> AssetRecord:
-        """Close the files of an asset, without a question to people.
+        """Close the files of an asset without opening a review.
 
         Raises:
             AssetMissing: there is none.
@@ -89,12 +87,13 @@ class Access:
             TransientError: a store does not answer. The same call completes the work.
         """
         closed = self._decide(asset, Status.REVIEW, verdict)
-        # Only now: what an edge fetches from here on is refused.
+        # Only after the files are closed: otherwise an edge could fetch and cache an open file
+        # again.
         invalidate(self.catalog, closed, "closed")
         return closed
 
     def ask(self, record: AssetRecord) -> Review:
-        """Open a review that no workflow waits for, unless one is open."""
+        """Open a review that no workflow waits for, unless a review is open."""
         wanted = Review(
             asset=record.asset,
             version=record.version,
@@ -106,7 +105,7 @@ class Access:
         return self.catalog.open_review(wanted)
 
     def publish(self, asset: str, version: str = "") -> AssetRecord:
-        """Let everybody read an asset.
+        """Publish an asset, so that everybody may read it.
 
         Args:
             version: that the decision is about; empty for whatever is current.
@@ -124,7 +123,7 @@ class Access:
         return published
 
     def isolate(self, asset: str, verdict: Verdict) -> AssetRecord:
-        """Close an asset, copy its original to quarantine, and ask people what becomes of it.
+        """Close an asset, copy its original to quarantine, and open a review.
 
         Raises:
             AssetMissing: there is none.
@@ -137,7 +136,7 @@ class Access:
         return closed
 
     def reject(self, asset: str, verdict: Verdict, version: str = "") -> AssetRecord:
-        """Reject an asset that is held: its original goes to quarantine, its files are removed.
+        """Reject a held asset: its original moves to quarantine and its files are removed.
 
         Args:
             version: that the decision is about; empty for whatever is current.
@@ -152,7 +151,7 @@ class Access:
         done = known is not None and known.status is Status.REJECTED and known.verdict == verdict
         record = known if done else self._write(asset, Status.REJECTED, verdict, version)
         assert record is not None
-        # First of all nobody may read them any more: a video has thousands, and removal takes time.
+        # Close the files first: a video has thousands of them, and their removal takes time.
         prefix = version_prefix(record)
         self._tag(prefix, CLOSED)
         quarantine(self.store, self.quarantine, record)
@@ -164,7 +163,7 @@ class Access:
         return record
 
     def follow(self, asset: str) -> AssetRecord | None:
-        """Close or open the files of an asset, as its record says by now; None if it is erased.
+        """Close or open the files of an asset by its current record; None if it is erased.
 
         Raises:
             Throttled: others changed the record several times meanwhile.
@@ -178,7 +177,8 @@ class Access:
             self._follow_blurred(record)
             known, record = record, self.catalog.get(asset)
             if record is not None and record.version != known.version:
-                # It was replaced meanwhile, and has lost the tags by which its files expire.
+                # It was replaced meanwhile, and this call has removed the tags by which its files
+                # expire.
                 self._tag(version_prefix(known), {**SUPERSEDED, **CLOSED})
         raise Throttled(f"asset {asset}: others changed it {_TURNS} times in a row")
 
@@ -194,7 +194,7 @@ class Access:
     def _write(
         self, asset: str, status: Status, verdict: Verdict | None, version: str
     ) -> AssetRecord:
-        """Change the record, and say so in the timeline."""
+        """Change the record, and add a timeline entry."""
         decided = self._changed(asset, (status, verdict), version)
         entry = LogEntry(
             time=self._time(),
@@ -207,7 +207,7 @@ class Access:
         return decided
 
     def _follow_blurred(self, record: AssetRecord) -> None:
-        """The blurred picture is open while it is needed, and goes then."""
+        """Open the blurred picture while it is needed, and remove it afterwards."""
         if record.blurred:
             self.store.tag(self.bucket, blurred_key(record), {})
         elif record.moderation is not None:
@@ -219,8 +219,8 @@ class Access:
     def _changed(
         self, asset: str, decision: tuple[Status, Verdict | None], version: str
     ) -> AssetRecord:
-        """The record after a decision: if it is about one version, of no other one, whatever comes
-        between our look and the change."""
+        """Change the record by a decision. A decision about one version never changes another, even
+        if the version changes between the read and the write."""
         if not version:
             return self.catalog.update(asset, decision=decision)
         for _ in range(_TURNS):
@@ -237,7 +237,7 @@ class Access:
         raise Throttled(f"asset {asset}: others changed it {_TURNS} times in a row")
 
     def _each(self, prefix: str, action: Callable[[str], None]) -> None:
-        """Do something with every file below a prefix, many at a time."""
+        """Call a function for every file below a prefix, in parallel."""
         listed = self.store.list(self.bucket, prefix)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="access") as pool:
             while page := [one.key for one in islice(listed, _PAGE)]:
@@ -253,11 +253,11 @@ def _alike(one: AssetRecord, other: AssetRecord) -> bool:
 
 
 def invalidate(catalog: Catalog, record: AssetRecord, cause: str) -> None:
-    """Let caches forget the files of an asset, once everybody can read them no more, or anew.
+    """Invalidate the cached files of an asset, after access to them has changed.
 
-    A line of the timeline says it, from which an event follows (``domain.events``). Not the record:
-    it is written before its files are closed, and an edge that was told then would fetch an open
-    file once more, and keep it. The same record and cause again are one line and one event.
+    A timeline entry causes the event (``domain.events``). The record cannot, because it is written
+    before its files are closed: an edge would fetch and cache an open file again. A repeated call
+    with the same record and cause makes one entry and one event.
 
     Args:
         cause: ``closed``, ``replaced``, ``upgraded`` or ``removed``.

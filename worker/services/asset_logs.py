@@ -1,7 +1,7 @@
-"""Every log line about an asset, of all functions and jobs, in the order of time.
+"""All log lines about an asset, of all functions and jobs, in chronological order.
 
-A line is about an asset if it names the asset or its trace. Lines that name the asset lead to
-traces of earlier uploads of it, whose lines belong to it too.
+A line belongs to an asset if it names the asset or its trace. Lines that name the asset also reveal
+the traces of its earlier uploads, whose lines are included.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from worker.domain.errors import AssetMissing
 from worker.ports import Catalog, LogLine, LogStore
 
 MOST_TRACES = 20
-"""Of an asset whose lines are looked for: the newest ones."""
+"""Most traces of an asset whose lines are searched; the newest are used."""
 _TRACE = re.compile(r"\b00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\b")
 _TIMES = ("timestamp", "time", "date")
 _TAKEN = frozenset(
     {*_TIMES, "level", "service", "message", "location", "event", "sampling_rate", trace.NAME}
 )
-"""Fields of a line that are shown elsewhere than behind its message."""
+"""Fields of a line that are not shown behind its message."""
 _REQUEST = ("cs-method", "cs-uri-stem", "sc-status", "x-edge-result-type")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetLine:
-    """A log line, read as far as it can be."""
+    """A parsed log line."""
 
     time: str
     """ISO 8601 UTC; empty if the line has none."""
     service: str
-    """That wrote it."""
+    """The service that wrote the line."""
     level: str
     message: str
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """What it says beside that."""
+    """The other fields of the line."""
     trace: str = ""
     """Traceparent."""
 
@@ -52,11 +52,11 @@ class AssetLogs:
     logs: LogStore
 
     def of_asset(self, asset: str, *, since: str = "") -> tuple[AssetLine, ...]:
-        """All lines of an asset, oldest first. One that is erased has lines for as long as logs
-        are kept.
+        """All lines of an asset, oldest first. An erased asset has lines for as long as logs are
+        kept.
 
         Args:
-            since: older ones are of no interest, ISO 8601 UTC; empty: since the asset is there.
+            since: start of the search, ISO 8601 UTC; empty for the creation of the asset.
 
         Raises:
             AssetMissing: there is no such asset, and no line about it.
@@ -68,8 +68,8 @@ class AssetLogs:
             known.add(trace.trace_id(record.source.trace))
             since = since or record.created_at
         found = list(self.logs.lines(sorted(known), since=since))
-        # By the lines that name the asset, not by those of its traces: a trace that a caller sent
-        # with several uploads would lead to all of them.
+        # Only by lines that name the asset, not by lines of its traces: a caller may send one trace
+        # with several uploads, and that would include all of them.
         more = _traces(line.text for line in found if asset in line.text) - known
         if more:
             found += self.logs.lines(sorted(more)[:MOST_TRACES], since=since)
@@ -84,7 +84,7 @@ def _traces(texts: Iterable[str]) -> set[str]:
 
 
 def read_line(line: LogLine) -> AssetLine | None:
-    """What a line says; None for one of metrics, which is for no reader."""
+    """A parsed line; None for a line of metrics."""
     value = _object(line.text)
     if value is None:
         return _words(line)
@@ -92,7 +92,7 @@ def read_line(line: LogLine) -> AssetLine | None:
         return None
     service = str(value.get("service") or ("batch" if "job" in value else line.source))
     message = str(value.get("message") or "")
-    if "event" in value:  # of a job; its message is part of what happened
+    if "event" in value:  # a line of a job; its message is part of the text
         message = " ".join(filter(None, (str(value["event"]), message)))
     elif "cs-method" in value:
         message = " ".join(str(value.get(name, "")) for name in _REQUEST)
@@ -112,7 +112,8 @@ def read_line(line: LogLine) -> AssetLine | None:
 
 
 def _words(line: LogLine) -> AssetLine:
-    """A line that is no JSON: a traceback, or one of the local stack, with the time in front."""
+    """A line that is not JSON: a traceback, or a line of the local stack, which begins with the
+    time."""
     first, _, rest = line.text.partition(" ")
     time = _iso(first)
     return AssetLine(

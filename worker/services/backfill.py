@@ -1,20 +1,21 @@
-"""Objects that lay in the bucket before Safelight did: enqueued as if they were uploaded now.
+"""Backfill: enqueues existing objects as if they were uploaded now.
 
-From a listing or an inventory (``inventory``) to messages at a rate, resumably, with an estimate of
-the cost.
+It reads a listing or an inventory (``inventory``) and sends messages at a limited rate. It can be
+resumed, and estimates the cost.
 
-A listed object has no sequencer, the number by which S3 orders the events of a key. It gets one
-that is lower than any S3 has ever sent: sixteen zeros, then the time it was last modified. S3's
-have 16 to 18 hexadecimal digits and are compared with zeros added on the right (``records``), so:
+A listed object has no sequencer, the number by which S3 orders the events of a key. It gets a
+sequencer that is lower than any that S3 sends: sixteen zeros, then the time it was last modified.
+S3's have 16 to 18 hexadecimal digits and are compared with zeros added on the right (``records``),
+so:
 
-- a real event always wins, whichever comes first: what is uploaded during a backfill is never
-  overwritten by it, and what Safelight has handled already is passed over;
-- of two backfills the one that saw the newer object wins, and the same object again is the same
-  upload: nothing is done twice.
+- a real event always wins, in any order: a backfill never overwrites an upload that arrives
+  meanwhile, and skips uploads that were handled already;
+- of two backfills the one that saw the newer object wins, and a repeated object is the same upload,
+  so no work is done twice.
 
-So a backfill is for objects no event told of. It is no way to apply a new recipe to old uploads.
+So a backfill is for objects without an event. It cannot apply a new recipe to old uploads.
 
-The same loop gives cache tags to objects of the delivery bucket that were written without one.
+The same loop adds cache tags to objects of the delivery bucket that were written without them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _LOWEST = "0" * 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedObject:
-    """An object to enqueue, and how to come back to it."""
+    """An object to enqueue, with its position in the source."""
 
     bucket: str
     key: str
@@ -55,37 +56,38 @@ class ListedObject:
     etag: str = ""
     version_id: str | None = None
     mark: str
-    """What a later run starts after: the key of a listing, the row of an inventory."""
+    """The position after which a later run starts: the key in a listing, the row in an
+    inventory."""
 
 
 class BackfillSource(Protocol):
-    """Where objects come from."""
+    """A source of objects."""
 
     @property
     def name(self) -> str:
-        """The same for the same source: a run that continues compares it."""
+        """Identifies the source: a resumed run compares it."""
         ...
 
     def after(self, mark: str) -> Iterator[ListedObject]:
-        """Objects behind a mark, in an order that does not change; from the start for none."""
+        """Objects after a mark, in a fixed order; from the start without a mark."""
         ...
 
 
 class BackfillTask(Protocol):
-    """What is done for objects."""
+    """The work for each object."""
 
     def wants(self, found: ListedObject) -> bool:
-        """Whether an object is not passed over. Raises ``InputError`` where it cannot be."""
+        """Whether an object needs work. Raises ``InputError`` for an object of another bucket."""
         ...
 
     def do(self, batch: Sequence[ListedObject]) -> None:
-        """Do it, all or an error. Again is harmless."""
+        """Do the work for all objects or raise an error. It may be repeated."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Objects of a bucket as it lists them."""
+    """The objects of a bucket, from its listing."""
 
     store: ObjectStore
     bucket: str
@@ -111,7 +113,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillProgress:
-    """How far a backfill is. Kept between runs."""
+    """The progress of a backfill, which is kept between runs."""
 
     source: str
     mark: str = ""
@@ -123,7 +125,7 @@ class BackfillProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a backfill would be."""
+    """The size and cost of a backfill."""
 
     objects: int
     skipped: int
@@ -146,7 +148,7 @@ def estimate(
     price: Prices,
     need: Assumptions,
 ) -> Estimate:
-    """Count what would be enqueued and say what handling it costs. Sends nothing.
+    """Count the objects to enqueue and estimate the cost of handling them. Sends nothing.
 
     Raises:
         InputError: an object of another bucket than the intake.
@@ -175,8 +177,8 @@ class IngestTask:
     """Enqueues objects of the intake bucket.
 
     Args:
-        queue: where messages go.
-        url: of the queue that the ingest function reads.
+        queue: sends the messages.
+        url: URL of the queue that the ingest function reads.
         bucket: the intake bucket: ingest passes over events of any other.
     """
 
@@ -195,10 +197,10 @@ class IngestTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheTagTask:
-    """Gives objects of the delivery bucket the cache tag of their asset.
+    """Adds the cache tag of their asset to objects of the delivery bucket.
 
-    An object that has it is read only; any other is written again as it is, which makes it new for
-    rules that expire objects by age.
+    Only objects without the tag are written again, unchanged, which resets their age for lifecycle
+    rules.
     """
 
     store: ObjectStore
@@ -252,23 +254,24 @@ def run(
     pause: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> BackfillProgress:
-    """Do the task for objects, at most ``rate`` a second, until there are no more or it is stopped.
+    """Do the task for all objects, at most ``rate`` a second, until the source ends or the run is
+    stopped.
 
     Args:
         source: the objects.
         task: what is done for each of them.
         rate: objects a second.
-        progress: where to go on; ``BackfillProgress(source=source.name)`` for the start.
-        save: keeps the progress; called after every batch that was done. Killed between the two,
-            a run does up to ten objects again, which changes nothing.
-        stopped: asked before every batch.
-        pause: waits so many seconds, or until it is stopped.
+        progress: where to resume; ``BackfillProgress(source=source.name)`` at the start.
+        save: stores the progress; called after every batch. If a run is killed between the batch
+            and the call, the next run repeats up to ten objects, which has no effect.
+        stopped: called before every batch; True ends the run.
+        pause: sleeps for the given seconds, or until the run is stopped.
         clock: seconds, monotonic.
 
-    Returns: the progress, ``finished`` if the source had no more.
+    Returns: the progress, with ``finished`` if the source has ended.
 
     Raises:
-        InputError: an object of another bucket; what came before it is done.
+        InputError: an object of another bucket; the objects before it are done.
         TransientError: store or queue do not answer; run again to continue.
     """
     due = clock()
@@ -297,7 +300,7 @@ def run(
 
 
 def sequencer_of(modified: str) -> str:
-    """The sequencer of a listed object: see the module. Raises ValueError for no time."""
+    """The sequencer of a listed object: see the module. Raises ValueError for an invalid time."""
     moment = datetime.fromisoformat(modified)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -305,7 +308,7 @@ def sequencer_of(modified: str) -> str:
 
 
 def _batches(found: Iterable[ListedObject], task: BackfillTask) -> Iterator[Sequence[ListedObject]]:
-    """Runs of objects of which at most ``BATCH`` are wanted; the others do not count."""
+    """Batches of objects, each with at most ``BATCH`` objects that need work."""
     batch: list[ListedObject] = []
     work = 0
     for each in found:
@@ -319,7 +322,7 @@ def _batches(found: Iterable[ListedObject], task: BackfillTask) -> Iterator[Sequ
 
 
 def _is_work(found: ListedObject, bucket: str) -> bool:
-    """Not so: the empty objects that consoles make to show a folder."""
+    """False for the empty objects that consoles create as folders."""
     if found.bucket != bucket:
         text = f"s3://{found.bucket}/{found.key}: only the intake bucket, {bucket}, is ingested"
         raise InputError(f"{text}; copy the objects there")

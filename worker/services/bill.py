@@ -1,11 +1,12 @@
-"""The bill of a month, line by line: amount x price, so that each line can be checked by hand.
+"""The bill of a month, line by line: each is amount x price and can be checked by hand.
 
-What is priced is a design under a load (``worker/domain/bill.py``). All prices and assumptions are
+The input is a design and a load (``worker/domain/bill.py``). All prices and assumptions are
 those of ``worker/prices.toml``; docs/cost.md explains each line. List prices, without any free
 tier, taxes or support.
 
-The storage of a month is that of all uploads so far: the bill of month 12 has a year of originals.
-Uploads come evenly, so a month's own originals are stored for half of it on average.
+A month's storage includes all uploads so far: the bill of month 12 includes the originals of a
+year. Uploads are spread evenly, so the originals of the billed month are stored for half of it on
+average.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from worker.services.tuning_curve import DurationCurve
 ZONE_ENDPOINTS = 6
 """Interface endpoints of a private network in each zone (``pulumi/stack/network.py``)."""
 FLAT_REQUESTS, FLAT_GIGABYTES = 500e6, 50 * 1024.0
-"""What the largest flat-rate plan includes in a month (Amazon CloudFront Developer Guide,
+"""Monthly allowance of the largest flat-rate plan (Amazon CloudFront Developer Guide,
 "Flat-rate pricing plans")."""
 
 
@@ -56,8 +57,8 @@ def bill(
 
     Args:
         design: the choices.
-        load: what comes in.
-        durations: measured ones, in place of the assumptions.
+        load: uploads and views.
+        durations: measured durations, which replace the assumed ones.
 
     Raises:
         InputError: ``input_price``: a price that the bill needs is not known for the region.
@@ -260,7 +261,7 @@ def _originals(month: Month, lines: BillLines) -> None:
     each, glacier = month.gigabytes_in, design.glacier_after_days or math.inf
     told = ""
     if month.small:
-        # No lifecycle rule moves them, and Intelligent-Tiering neither watches nor moves them.
+        # No lifecycle rule moves them, and Intelligent-Tiering neither monitors nor moves them.
         glacier, told = math.inf, ", smaller than 128 KB: never moved"
         if design.originals == "cold":
             each = images * SMALLEST / GIGABYTE
@@ -481,7 +482,8 @@ def _edge_lines(month: Month, lines: BillLines, size: float) -> None:
     if month.design.price_class == "PriceClass_100":
         america, elsewhere = america + elsewhere, 0.0
     told = f"{_count(views)} views x {month.view_bytes:,.0f} bytes"
-    # The steps of a price are those of one part of the world: each begins with the dearest.
+    # Price tiers apply to each part of the world separately: each begins with the most expensive
+    # tier.
     for name, share, at in (
         ("North America", america, "transfer_gigabyte"),
         ("Europe", europe, "transfer_gigabyte"),
@@ -509,7 +511,7 @@ def _edge_lines(month: Month, lines: BillLines, size: float) -> None:
 
 
 def check_plan(month: Month) -> None:
-    """Whether a flat-rate plan takes the load.
+    """Check that a flat-rate plan covers the load.
 
     Raises:
         InputError: ``input_plan``: it does not.
@@ -524,7 +526,7 @@ def check_plan(month: Month) -> None:
 
 
 def _starts(month: Month, lines: BillLines, calls: float) -> None:
-    """What starts of the delivery function cost: INIT, or snapshots in its place."""
+    """The cost of cold starts of the delivery function: INIT, or snapshots instead."""
     need, gigabytes = month.need, month.delivery_gigabytes
     cold = calls * need.cold_share
     told = f"{_count(calls)} calls x {need.cold_share:g} cold"
@@ -675,7 +677,8 @@ def _watching(month: Month, lines: BillLines) -> None:
 
 
 def _commitments(month: Month, lines: BillLines) -> None:
-    """What plans take off: lines with a negative price, for all of what they may cover."""
+    """The savings of plans: lines with a negative price, for everything that the plans may
+    cover."""
     design, price = month.design, month.price
     if design.compute_plan:
         off = {"year": price.lambda_plan_year, "three": price.lambda_plan_three}[

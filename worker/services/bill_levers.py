@@ -1,4 +1,4 @@
-"""What moves the bill: levers one by one, the way from a naive design, commitments, sensitivity."""
+"""Comparisons of bills: levers, the steps from the naive design, commitments, and sensitivity."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from worker.services.bill_month import MEGABYTE, Month
 from worker.services.tuning_curve import DurationCurve
 
 SCREENED = 0.01
-"""Share of the uploads that tiers of moderation leave to Rekognition and a workflow, where pictures
-are moderated at all (docs/moderation.md). The naive design asks about each."""
+"""Share of the uploads that the tiers of moderation leave to Rekognition and a workflow
+(docs/moderation.md). The naive design sends every upload to Rekognition."""
 MODERATION_STATES = 2
-"""States of the naive workflow that are only there to moderate: ask, decide."""
+"""States of the naive workflow for moderation: ask, decide."""
 REACH_RATIO, REACH_COMPUTE, REACH_TRACING = 0.5, 5.0, 0.02
-"""Goals: the bill as a share of the naive one, US dollars of compute for a million pictures,
+"""Goals: the bill as a share of the naive bill, US dollars of compute for a million pictures, and
 tracing as a share of the bill."""
 NAIVE = Design(
     architecture="x86_64",
@@ -38,13 +38,13 @@ NAIVE = Design(
     spot=0.0,
     private_network=False,
 )
-"""Nine variants of each upload, each from a decode of its own; Step Functions and Rekognition for
+"""Nine variants of each upload, each decoded separately; Step Functions and Rekognition for
 all of them; on-demand x86; everything in S3 Standard for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """Everything that a bill follows from."""
+    """All inputs of a bill."""
 
     design: Design
     traffic: Traffic
@@ -53,14 +53,14 @@ class Model:
     durations: DurationCurve | None = None
 
     def bill(self, **changes: Any) -> Bill:
-        """The bill, with some choices of the design changed."""
+        """The bill of the design with some choices changed."""
         design = replace(self.design, **changes)
         return bill(design, self.traffic, self.price, self.need, self.durations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lever:
-    """One choice: how it is called, and its two positions."""
+    """One choice: its name and its two positions."""
 
     name: str
     on: str
@@ -69,7 +69,7 @@ class Lever:
     changes_off: Mapping[str, Any]
 
     def taken(self, design: Design) -> bool:
-        """Whether the design has it on."""
+        """Whether the lever is on in the design."""
         return all(getattr(design, name) == value for name, value in self.changes_on.items())
 
 
@@ -155,21 +155,21 @@ LEVERS: tuple[Lever, ...] = (
         "one decode for all files", "on", "nine variants", {"one_decode": True}, one_decode=False
     ),
 )
-"""Every choice that the bill knows, ``on`` being the cheaper position under most loads."""
+"""All levers; ``on`` is the cheaper position under most loads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeverEffect:
-    """What a lever does."""
+    """The effect of a lever."""
 
     name: str
     now: str
     """Its position in the design."""
     other: str
     change: float | None
-    """US dollars a month if it is put into the other one; None if that is not possible."""
+    """US dollars a month that the other position adds; None if it is not possible."""
     share: float
-    """Of the bill, 0 to 1; negative if the other position is cheaper."""
+    """The change as a share of the bill, 0 to 1; negative if the other position is cheaper."""
     why_not: str = ""
 
 
@@ -195,7 +195,8 @@ def _effect(model: Model, lever: Lever, base: float) -> LeverEffect:
     try:
         change = model.bill(**changes).total - base
     except InputError as error:
-        # No plan takes the load, or the other position needs a price that is not known here.
+        # No plan covers the load, or the other position needs a price that is unknown for this
+        # region.
         return LeverEffect(
             name=lever.name, now=now, other=other, change=None, share=0.0, why_not=error.message
         )
@@ -225,8 +226,9 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "log_retention_days", "observed", "trace_percent",
     )),
 )  # fmt: skip
-"""The order in which choices of the naive design are replaced, and what each step replaces. All
-fields of a design are in it, so the steps lead from one bill to the other."""
+"""The order in which choices of the naive design are replaced, and the fields that each step
+replaces. Together the steps contain all fields of a design, so they lead from one bill to the
+other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,12 +239,12 @@ class WaterfallStep:
     change: float
     """US dollars a month."""
     share: float
-    """Of the whole way, 0 to 1; negative if it makes the bill dearer."""
+    """Share of the whole difference, 0 to 1; negative if the step increases the bill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillWaterfall:
-    """From the naive design to this one, with pictures moderated in both."""
+    """The steps from the naive design to this design, with moderation in both."""
 
     naive: float
     """US dollars a month."""
@@ -251,12 +253,13 @@ class BillWaterfall:
 
     @property
     def ratio(self) -> float:
-        """This design over the naive one."""
+        """The bill of this design divided by that of the naive design."""
         return self.ours / self.naive if self.naive else 0.0
 
 
 def like_for_like(design: Design) -> Design:
-    """The design, moderated in tiers if it is not moderated: the naive one moderates too."""
+    """The design with moderation in tiers if it has none, because the naive design moderates
+    too."""
     return replace(
         design,
         moderated=design.moderated or SCREENED,
@@ -268,8 +271,8 @@ def waterfall(model: Model, *, moderated: bool = True, orchestrated: bool = True
     """Replace the choices of the naive design step by step.
 
     Args:
-        moderated: False: nothing is moderated in either of the two.
-        orchestrated: False: without moderation, no workflow makes the variants of the naive one.
+        moderated: False: neither design moderates.
+        orchestrated: False: without moderation, the naive design uses no workflow for its variants.
     """
     goal = like_for_like(model.design)
     current = NAIVE
@@ -299,7 +302,7 @@ def waterfall(model: Model, *, moderated: bool = True, orchestrated: bool = True
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """A goal and what was found."""
+    """A goal and the computed value."""
 
     name: str
     found: float
@@ -308,12 +311,12 @@ class Reach:
 
     @property
     def met(self) -> bool:
-        """Whether it is reached: less is better in all."""
+        """Whether the goal is met: lower is better for all goals."""
         return self.found <= self.goal
 
 
 def _durations(model: Model) -> str:
-    """Where the seconds of an upload come from."""
+    """The source of the durations, for people."""
     if model.durations is None:
         return "assumed durations"
     measured = model.durations.photos.bytes / MEGABYTE
@@ -322,7 +325,7 @@ def _durations(model: Model) -> str:
 
 
 def _on_machines(model: Model, where: str) -> str:
-    """What of them managed instances are paid for."""
+    """The part of the durations that managed instances are billed for, for people."""
     curve = model.durations
     if curve is None or curve.at(model.design.memory).cpu_seconds is None:
         return where
@@ -330,7 +333,7 @@ def _on_machines(model: Model, where: str) -> str:
 
 
 def reach(model: Model) -> tuple[Reach, ...]:
-    """The goals, as they stand; none without pictures, which all of them are of."""
+    """The goals with their computed values; empty for a load without pictures."""
     found = model.bill()
     if not found.images:
         return ()
@@ -388,15 +391,15 @@ def reach(model: Model) -> tuple[Reach, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commitment:
-    """A plan, what to commit to, and when it pays."""
+    """A savings plan, with the commitment and its break-even."""
 
     name: str
     hourly: float
-    """US dollars an hour to commit to: what the quietest hour still uses, at the plan's price."""
+    """US dollars an hour to commit: the usage of the quietest hour, at the plan's price."""
     saves: float
-    """US dollars a month, of what is committed to."""
+    """US dollars a month that the commitment saves."""
     break_even: float
-    """Share of the commitment that has to be used, 0 to 1, for it to cost no more than none."""
+    """Share of the commitment, 0 to 1, that must be used for the plan to pay."""
     note: str
 
 
@@ -408,7 +411,7 @@ def commitments(model: Model) -> tuple[Commitment, ...]:
     duration = sum(one.usd for one in plain.lines if one.unit == "GB-s") / hours
     machines = plain.named("EC2, baseline") / hours
     units = plain.named("DynamoDB, writes", "DynamoDB, reads") / hours
-    # Machines that always run are used in the quietest hour as in any other.
+    # Machines that always run are also in use in the quietest hour.
     found = [
         _commitment(
             f"Compute Savings Plan, {term}, for {what}", usd, off, hours, f"{off:.0%} less; {note}"
@@ -431,7 +434,7 @@ def commitments(model: Model) -> tuple[Commitment, ...]:
             f"{price.table_plan:.0%} less; on demand",
         )
     )
-    # It is promised by the month, so the quietest hour does not matter.
+    # This commitment is per month, so the quietest hour does not matter.
     edge = plain.named("CloudFront, to ", "CloudFront, requests") / hours
     found.append(
         _commitment(
@@ -446,7 +449,7 @@ def commitments(model: Model) -> tuple[Commitment, ...]:
 
 
 def _commitment(name: str, usd: float, off: float, hours: float, note: str) -> Commitment:
-    """A plan for so many US dollars an hour at list price, of which it takes off a share."""
+    """A plan for an hourly amount at list price, with its discount."""
     return Commitment(
         name=name,
         hourly=usd * (1 - off),
@@ -457,7 +460,7 @@ def _commitment(name: str, usd: float, off: float, hours: float, note: str) -> C
 
 
 def views_for_avif(model: Model) -> float:
-    """Views of one file from which making it as AVIF at its first view costs less than it saves."""
+    """Least number of views of a file for which making it as AVIF at its first view pays."""
     need, price = model.need, model.price
     seconds = need.seconds_fixed + need.second_seconds
     month = Month(design=model.design, traffic=model.traffic, price=price, need=need)
@@ -469,7 +472,7 @@ def views_for_avif(model: Model) -> float:
 
 
 def provisioned_break_even(price: Prices) -> float:
-    """Share of a provisioned write unit that has to be used to cost no more than on demand."""
+    """Share of a provisioned write unit that must be used for it to cost no more than on demand."""
     return price.write_capacity_hour / (3600 * price.write_unit)
 
 
@@ -489,7 +492,7 @@ NEEDS: tuple[tuple[str, str, float, float], ...] = (
     ("size of a record", "record_bytes", 0.5, 2.0),
     ("machines in use", "provisioned_use", 0.6, 1.4),
 )
-"""Assumptions with their least and greatest value, as a multiple of the assumed one."""
+"""Assumptions with their least and greatest values, as multiples of the assumed value."""
 LOADS: tuple[tuple[str, str, float, float], ...] = (
     ("uploads a day", "images_per_day", 0.5, 2.0),
     ("size of an upload", "megabytes", 0.5, 4.0),
@@ -499,7 +502,7 @@ LOADS: tuple[tuple[str, str, float, float], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swing:
-    """What an uncertain figure does to the bill."""
+    """The effect of an uncertain assumption on the bill."""
 
     name: str
     low: str
@@ -515,7 +518,7 @@ class Swing:
 
 
 def sensitivity(model: Model) -> tuple[Swing, ...]:
-    """Each uncertain figure alone, the greatest swing first."""
+    """The effect of each uncertain assumption, the greatest swing first."""
 
     def need(name: str) -> Callable[[float], Model]:
         def moved(factor: float) -> Model:

@@ -1,4 +1,4 @@
-"""Collects the lines of a bill: an amount becomes a line for each step of its price."""
+"""Collects the lines of a bill: an amount becomes a line for each tier of its price."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from worker.prices import Prices, known
 
 @dataclass(slots=True)
 class BillLines:
-    """Collects lines. Amounts of one tiered price go on where the line before has ended."""
+    """Collects lines. Several amounts of one tiered price add up through its tiers."""
 
     price: Prices
     found: list[BillLine] = field(default_factory=list)
     used: dict[str, float] = field(default_factory=dict)
 
     def add(self, group: str) -> Callable[[str, float, str, str, str], None]:
-        """What adds lines to a group: name, amount, unit, name of the price, formula.
+        """A function that adds lines to a group: name, amount, unit, name of the price, formula.
 
-        There is a line for each step of the price that the amount reaches.
+        It adds a line for each tier of the price that the amount reaches.
         """
         return partial(self._add, group=group)
 
     def plain(self, group: str) -> Callable[[str, float, str, float, str], None]:
-        """The same at a price in US dollars, which is derived from others."""
+        """The same with a price in US dollars that is derived from other prices."""
         return partial(self._plain, group=group)
 
     def _add(
@@ -58,10 +58,10 @@ class BillLines:
 
 
 def _is_some(name: str, amount: float) -> bool:
-    """Whether there is anything to pay for.
+    """Whether the amount is above zero.
 
     Raises:
-        EngineError: the amount is negative or no number: a bill without the line would be wrong.
+        EngineError: the amount is negative or not a number: a bill without the line would be wrong.
     """
     if not amount >= 0:
         raise EngineError(f"the amount of {name!r} is {amount}")

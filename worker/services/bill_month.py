@@ -1,4 +1,4 @@
-"""What a month amounts to: uploads, files, seconds and ages, from a design under a load."""
+"""The amounts of a month: uploads, files, seconds and ages, computed from a design and a load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.services.tuning_curve import DurationCurve
 MEGABYTE = 1e6
 """Bytes of a megabyte of an upload."""
 SMALLEST = 128 * 1024
-"""Bytes. A smaller object is neither watched nor moved by Intelligent-Tiering, and not moved by
+"""Bytes. A smaller object is neither monitored nor moved by Intelligent-Tiering, and not moved by
 lifecycle rules; in IA and Glacier IR it is billed as one of this size (Amazon S3 User Guide,
 "Managing storage costs with S3 Intelligent-Tiering", "Transitioning objects using Amazon S3
 Lifecycle"; Amazon S3 pricing)."""
@@ -21,7 +21,7 @@ Lifecycle"; Amazon S3 pricing)."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
-    """What a month amounts to: the figures that lines are made of."""
+    """The amounts of a month that the lines of a bill use."""
 
     design: Design
     traffic: Traffic
@@ -36,17 +36,17 @@ class Month:
 
     @property
     def gigabytes_in(self) -> float:
-        """Of originals."""
+        """Gigabytes of originals uploaded in the month."""
         return self.images * self.traffic.megabytes * MEGABYTE / GIGABYTE
 
     @property
     def small(self) -> bool:
-        """Whether an original is too small for the classes that cost less."""
+        """Whether an original is too small for the cheaper storage classes."""
         return self.traffic.megabytes * MEGABYTE < SMALLEST
 
     @property
     def files(self) -> float:
-        """Files that an upload leaves at once."""
+        """Files made at upload."""
         if not self.design.one_decode:
             return self.need.naive_files
         second = {"": 0.0, "webp": self.need.second_files, "jxl": 3.0}[self.design.second_format]
@@ -54,20 +54,20 @@ class Month:
 
     @property
     def lazy_files(self) -> float:
-        """Files of an upload that somebody's first view makes."""
+        """Files of an upload that are made at their first view."""
         made = 0.0
         if self.design.lazy and self.design.second_format:
             made += self._viewed()
         return made + (self._viewed() if self.design.avif == "viewed" else 0.0)
 
     def _viewed(self) -> float:
-        """Of three sizes, those that the views of an upload reach at least once."""
+        """Number of the three sizes that are viewed at least once."""
         views = self.traffic.views * self.need.modern_clients
         return files_fetched(views, self.need.view_skew)
 
     @property
     def file_share(self) -> float:
-        """Bytes of the files of an upload, as a share of its own."""
+        """Bytes of the files of an upload, as a share of the original's bytes."""
         design, need = self.design, self.need
         if not design.one_decode:
             return need.jpeg_bytes + need.jxl_bytes + need.avif_bytes
@@ -78,11 +78,11 @@ class Month:
 
     @property
     def seconds(self) -> float:
-        """Of Lambda for an upload."""
+        """Seconds of Lambda for an upload."""
         return self.seconds_at(self.design.memory)
 
     def seconds_at(self, memory: int) -> float:
-        """The same with so many megabytes."""
+        """The same with another memory size in megabytes."""
         design, need, size = self.design, self.need, self.traffic.megabytes
         if not design.one_decode:
             each = need.naive_seconds_per_megabyte
@@ -99,15 +99,15 @@ class Month:
         measured = self._measured
         if measured is None:
             return assumed
-        # As much more or less as the assumed seconds of this upload differ from those of what was
-        # measured: a share, so that it stays above zero however unlike the photos are.
+        # Scaled by the ratio of the assumed seconds of this upload to those of the measured photos.
+        # A ratio stays above zero for photos of any size.
         worked = measured.photos.bytes / MEGABYTE * self._engine(measured.recipe) * slower
         return measured.at(memory).seconds * assumed / (need.seconds_fixed + worked)
 
     @property
     def machine_seconds(self) -> float:
-        """Of a processor for an upload on managed instances, where other calls use the processor
-        while one waits. Where that is not measured, the waiting is counted too."""
+        """Processor seconds of an upload on managed instances, where other calls use the processor
+        while one waits. Without a measurement the waiting is counted too."""
         measured = self._measured
         point = measured.at(self.design.memory) if measured is not None else None
         if point is None or point.cpu_seconds is None:
@@ -116,33 +116,33 @@ class Month:
 
     @property
     def _measured(self) -> DurationCurve | None:
-        """Measured durations, where the design does what was measured."""
+        """Measured durations, if they apply to the design."""
         return self.durations if self.design.one_decode else None
 
     def _engine(self, recipe: str) -> float:
-        """Seconds of a shipped recipe for a megabyte."""
+        """Engine seconds of a shipped recipe for a megabyte."""
         need = self.need
         return need.jxl_seconds_per_megabyte if recipe == "modern" else need.seconds_per_megabyte
 
     @property
     def init_seconds(self) -> float:
-        """Of the start of an instance."""
+        """Seconds of the start of an instance."""
         measured = self.durations.at(self.design.memory).init_seconds if self.durations else None
         return self.need.init_seconds if measured is None else measured
 
     @property
     def delivery_gigabytes(self) -> float:
-        """Memory of the delivery function: somebody waits for it, so it has a vCPU at least."""
+        """Memory of the delivery function. It has at least one vCPU, because a viewer waits."""
         return max(self.design.memory, FULL_VCPU) / 1024
 
     @property
     def lambda_price(self) -> str:
-        """The name of the price of a gigabyte and second."""
+        """The name of the price of a gigabyte-second."""
         return "gigabyte_second" if self.design.architecture == "arm64" else "gigabyte_second_x86"
 
     @property
     def views(self) -> float:
-        """Of the month."""
+        """Views of the month."""
         return self.images * self.traffic.views
 
     @property
@@ -151,7 +151,7 @@ class Month:
         return self._fetches(self.need.modern_clients) + self._fetches(1 - self.need.modern_clients)
 
     def _fetches(self, clients: float) -> float:
-        """Those for a share of the clients, which get files of their own."""
+        """The fetches for a share of the clients that gets separate files."""
         if self.traffic.misses is not None:
             return self.views * clients * self.traffic.misses
         need = self.need
@@ -162,7 +162,7 @@ class Month:
 
     @property
     def view_bytes(self) -> float:
-        """Of the mean view."""
+        """Bytes of the mean view."""
         need, design = self.need, self.design
         new = {"": need.jpeg_view, "webp": need.webp_view, "jxl": need.jxl_view}[
             design.second_format
@@ -173,8 +173,8 @@ class Month:
 
     @property
     def fallbacks(self) -> float:
-        """Views of a file that was dropped because its JPEG is smaller: the edge asks the function,
-        which gives the JPEG."""
+        """Views of a file that was dropped because its JPEG is smaller: the edge calls the
+        function, which returns the JPEG."""
         design = self.design
         if not design.one_decode or design.second_format != "webp" or design.lazy or design.avif:
             return 0.0
@@ -182,13 +182,13 @@ class Month:
         return self._fetches(self.need.modern_clients) * missing
 
     def kept(self, low: float, high: float = math.inf) -> float:
-        """Months of storage in this month of one month's uploads, in ages from ``low`` to ``high``
-        days: 0.5 in the first month, 1.5 in the second if there is no end."""
+        """Months of storage, in the billed month, of one month's uploads while their age is between
+        ``low`` and ``high`` days: 0.5 in the first month, 1.5 in the second if there is no end."""
         days = self.need.month_days
         begin, end = (self.traffic.month - 1) * days, self.traffic.month * days
 
         def younger(age: float) -> float:
-            """Mean over the month of min(time so far, age), in days."""
+            """The mean over the month of min(time so far, age), in days."""
             if age <= begin:
                 return age
             top = min(age, end)

@@ -1,7 +1,7 @@
-"""The breaker: optional work pauses for the rest of a day whose limit of cost was passed.
+"""The breaker: beyond the daily limit of cost, optional work pauses for the rest of the day.
 
-Intake never stops: what was uploaded is made, judged and told whatever it costs. What pauses is
-work that somebody or a schedule may do tomorrow as well.
+Intake never stops: uploads are processed, moderated and announced whatever the cost. Only work that
+can also be done tomorrow pauses.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ from worker.domain.ledger import Trip, dollars
 from worker.ports import Ledger
 
 SECONDS = 60.0
-"""How long an answer of the ledger is believed: a pause begins and ends so late."""
+"""How long an answer of the ledger is cached, and so the delay at the beginning and end of a
+pause."""
 
 _log = logging.getLogger(__name__)
 
 
 class OptionalWork(StrEnum):
-    """What pauses."""
+    """Kinds of optional work."""
 
     UPGRADE = "upgrade"
     """Encoding popular files again."""
     MODERATION = "moderation"
-    """Asking Rekognition about a sample of what the classifier lets pass."""
+    """Asking Rekognition about a sample of the pictures that the classifier passes."""
     REMAKE = "remake"
     """Making an asset again from its original."""
     BACKFILL = "backfill"
-    """Enqueueing objects that lay in the bucket before."""
+    """Enqueueing existing objects."""
     JOB = "job"
     """Jobs that people start, unless they are urgent."""
 
 
 def never(_: OptionalWork) -> bool:
-    """Where nothing is put off."""
+    """Never pauses work; the default."""
     return False
 
 
@@ -50,10 +51,11 @@ def _utc() -> datetime:
 
 @dataclass(slots=True, kw_only=True)
 class Breaker:
-    """Says whether optional work pauses. Safe between threads; without a limit it asks nobody.
+    """Tells whether optional work is paused. Thread-safe; without a limit it does not read the
+    ledger.
 
     Args:
-        ledger: None where nothing is spent.
+        ledger: None without a ledger.
         limit: US dollars a day; 0 for none.
         now: the time; days are of UTC.
         clock: seconds, monotonic.
@@ -67,9 +69,9 @@ class Breaker:
     _until: float = field(default=float("-inf"), init=False)
 
     def paused(self) -> Trip | None:
-        """The trip because of which optional work pauses now; None if it goes on.
+        """The trip that pauses optional work now; None if work is not paused.
 
-        A ledger that does not answer changes nothing: what was known before goes on to hold.
+        If the ledger does not answer, the last known state stays in force.
         """
         if self.ledger is None or not self.limit:
             return None
@@ -84,7 +86,7 @@ class Breaker:
         return trip if trip is not None and trip.day == today and not trip.resumed else None
 
     def stops(self, work: OptionalWork) -> bool:
-        """Whether some work is put off; counts and logs it."""
+        """Whether a kind of work is paused; a pause is counted and logged."""
         try:
             self.require(work)
         except Paused as error:
@@ -93,7 +95,7 @@ class Breaker:
         return False
 
     def require(self, work: OptionalWork) -> None:
-        """Raise ``Paused`` if some work is put off; counts it."""
+        """Raise ``Paused`` if a kind of work is paused, and count it."""
         trip = self.paused()
         if trip is not None:
             metrics.add(metrics.PAUSED, 1, work=work.value)
@@ -101,7 +103,7 @@ class Breaker:
 
 
 def wording(trip: Trip) -> str:
-    """Why work pauses, and until when, for a person."""
+    """Why work is paused, and until when, for a person."""
     return (
         f"{dollars(trip.usd)} were spent on {trip.day}, more than the daily limit of"
         f" {dollars(trip.limit)}; it goes on at midnight UTC, or after safelight cost resume"

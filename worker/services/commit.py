@@ -1,7 +1,5 @@
-"""What surrounds the commit of an outcome: renditions and timeline.
-
-Ingest and finalize share it. Everything here may be repeated: a retry that finds the commit does
-it again, with one effect.
+"""Steps around the commit of an outcome: renditions and timeline. Ingest and finalize share them.
+Every step is idempotent: a retry that finds the commit repeats them.
 """
 
 from __future__ import annotations
@@ -23,19 +21,19 @@ from worker.services.access import tags_of
 from worker.services.originals import remove_original
 
 _IGNORED = 1_000
-"""Characters of what a line of the timeline says about metadata that was left out."""
+"""Characters of the reasons for dropped metadata in a timeline entry."""
 _PAGE = 1_000
 CLOCKS = timedelta(minutes=1)
-"""So much may the clocks of a process and of the store differ."""
+"""Largest assumed difference between the clocks of a process and of the store."""
 _OF_JOBS = ("result.json", "rejected.json")
 _CHECKPOINT = "/.checkpoint/"
 
 
 class RenditionStore:
-    """The delivery bucket as ingest uses it, several requests at a time. For several threads."""
+    """The delivery bucket as ingest uses it, with parallel requests. Thread-safe."""
 
     def __init__(self, store: ObjectStore, bucket: str, *, threads: int) -> None:
-        """Work on ``bucket`` of ``store`` with so many requests at a time."""
+        """Use ``bucket`` of ``store`` with ``threads`` parallel requests."""
         self._store = store
         self._bucket = bucket
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store")
@@ -45,10 +43,10 @@ class RenditionStore:
         self._pool.shutdown()
 
     def put_all(self, processed: ProcessedImage, record: AssetRecord) -> AssetRecord:
-        """Store what the engine made; the record with all of it named.
+        """Store the rendered files and return the record that lists them.
 
         Raises:
-            TransientError: the store does not answer; a retry overwrites what is stored.
+            TransientError: the store does not answer; a retry overwrites the stored files.
         """
         renditions = tuple(keys.stored(record, one) for one in processed.renditions)
 
@@ -75,7 +73,7 @@ class RenditionStore:
         )
 
     def copy_all(self, duplicate: AssetRecord, record: AssetRecord) -> AssetRecord | None:
-        """Copy the renditions of identical bytes; None if one of them has expired since."""
+        """Copy the renditions of an asset with identical bytes; None if one of them has expired."""
         renditions = tuple(
             replace(one, key=keys.delivery_key(record, one.name, one.format.extension))
             for one in duplicate.renditions
@@ -83,7 +81,7 @@ class RenditionStore:
 
         def copy(index: int) -> None:
             source, target = duplicate.renditions[index].key, renditions[index].key
-            # The source has the tag and the trace of its own asset.
+            # The source carries the tag and the trace of its own asset.
             own = keys.cache_metadata(target, record.source.trace)
             self._store.copy(
                 (self._bucket, source),
@@ -109,14 +107,14 @@ class RenditionStore:
         )
 
     def delete_all(self, record: AssetRecord) -> None:
-        """Remove renditions that will never be served."""
+        """Delete renditions that will never be served."""
         self._each(
             lambda index: self._store.delete(self._bucket, record.renditions[index].key),
             range(len(record.renditions)),
         )
 
     def discard(self, prefix: str) -> None:
-        """Remove what lies below a prefix and will never be served."""
+        """Delete all objects below a prefix that will never be served."""
         listed = self._store.list(self._bucket, prefix)
         while page := list(islice(listed, _PAGE)):
             self._each(
@@ -125,15 +123,15 @@ class RenditionStore:
             )
 
     def expire(self, prefix: str, *, since: str, by: str = "") -> None:
-        """Let what lies below a prefix expire, because its version is served no more.
+        """Let all objects below a prefix expire, because their version is no longer served.
 
-        A repeated call goes on where the last one was. What a job has left for itself is removed:
-        a later job would take files for done that are about to go.
+        A repeated call resumes. Checkpoints and results of jobs are deleted, because a later job
+        would otherwise rely on files that expire soon.
 
         Args:
             prefix: of a version.
-            since: when the version was replaced; what was written again later is done already. A
-                minute more counts: the store has a clock of its own.
+            since: when the version was replaced. Objects that were written more than a minute later
+                are done already; the minute allows for the store's clock.
             by: prefix of the version that replaced it, or ``prefix`` itself if all its files
                 expire. The first file below it has the store's time, which counts if the clock of
                 the process that said ``since`` is behind.
@@ -154,8 +152,9 @@ class RenditionStore:
             self._each(lambda index, page=page: end(page[index]), range(len(page)))  # type: ignore[misc]
 
     def _each(self, action: Callable[[int], None], numbers: Iterable[int]) -> None:
-        """Do all, wait for all, then raise the first error: nothing runs on behind our back."""
-        # Each with the trace of the caller.
+        """Run all tasks, wait for all, then raise the first error, so that no task is left
+        running."""
+        # Each task runs with the trace of the caller.
         futures = [self._pool.submit(copy_context().run, action, number) for number in numbers]
         wait(futures)
         for future in futures:
@@ -163,10 +162,10 @@ class RenditionStore:
 
 
 def timeline_entry(record: AssetRecord, *, ignored: Sequence[str] = ()) -> LogEntry:
-    """The line of the timeline that goes with a commit.
+    """The timeline entry of a commit.
 
     Args:
-        ignored: what of the object's metadata could not be used, with reasons.
+        ignored: metadata of the object that was dropped, with reasons.
     """
     return LogEntry(
         time=record.updated_at,

@@ -1,6 +1,6 @@
-"""What work costs on AWS: counted work times the prices and assumptions of ``worker/prices.toml``.
+"""Cost of work on AWS: counted work times the prices and assumptions of ``worker/prices.toml``.
 
-List prices of us-east-1, on demand, no free tier. :data:`LEFT_OUT` says what is not counted.
+List prices of us-east-1, on demand, no free tier. :data:`LEFT_OUT` lists what is not counted.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class CostParts:
 def cost(
     work: CountedWork, price: Prices, need: Assumptions, *, asked_before: int = 0
 ) -> CostParts:
-    """What some work costs.
+    """The cost of counted work.
 
     Args:
-        asked_before: questions to Rekognition earlier in the month, which gets cheaper by it.
+        asked_before: earlier questions to Rekognition in the month, which determine the price tier.
     """
-    # Send, receive and delete; an object read, then looked at; an event.
+    # SQS send, receive and delete; GET and HEAD of the object; an event.
     each = 3 * price.queue_request / need.batch + price.invocation / need.batch
     each += 2 * price.get_request + price.event
     requests = work.objects * each + work.files * price.put_request

@@ -1,6 +1,7 @@
-"""What the ledger says about money: days, owners and recipes of a month, an asset, a forecast.
+"""Cost reports from the ledger: days, owners and recipes of a month, one asset, and a forecast.
 
-Prices are those of now, of ``worker/prices.toml``, for every day: the ledger has work.
+The ledger stores amounts of work. Reports apply the current prices of ``worker/prices.toml`` to
+every day.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from worker.prices import Assumptions, Prices
 from worker.services.cost import CostParts, cost
 
 HISTORY_DAYS = 28
-"""Complete days that a forecast goes by: four of each day of the week."""
+"""Complete days that a forecast uses: four of each weekday."""
 FEWEST_DAYS = 4
-"""With fewer complete days there is no forecast: three differences say little about a spread."""
+"""With fewer complete days there is no forecast: the spread would be too uncertain."""
 WEEKDAY_DAYS = 14
-"""From so many days on, each day of the week has a mean of its own."""
+"""From this number of days on, each weekday has its own mean."""
 BAND = 0.8
-"""Share of months whose sum should lie within the band."""
+"""Share of months whose total should lie within the band."""
 THREADS = 8
-"""Days that are read at the same time."""
+"""Days that are read in parallel."""
 _MONTH = re.compile(r"\d{4}-\d{2}")
 
 
@@ -53,29 +54,30 @@ class DayCost:
     """Without storage."""
     work: CountedWork
     recorded: bool
-    """Whether the ledger has a line; without one nothing was done, or nothing was counted."""
+    """Whether the ledger has a line for the day; without one there was no work, or it was not
+    counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameCost:
-    """An owner or a recipe in a month."""
+    """The cost of an owner or a recipe in a month."""
 
     name: str
     usd: float
     share: float
-    """Of the month, 0 to 1."""
+    """Share of the month's cost, 0 to 1."""
     work: CountedWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """The month's sum at its end, without storage, in US dollars."""
+    """The expected total of the month, without storage, in US dollars."""
 
     low: float
     expected: float
     high: float
     days: int
-    """Complete days that it goes by."""
+    """Complete days that the forecast uses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +94,9 @@ class CostReport:
     counted_to: str
     """Time of the newest change that is counted, ISO 8601 UTC; empty if there is none."""
     forecast: Forecast | None
-    """None for a month that is over, and with too few complete days."""
+    """None for a past month, and with too few complete days."""
     trip: Trip | None
-    """The newest day of the month whose limit was passed."""
+    """The newest trip of the month's daily limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,7 @@ class CostReports:
     need: Assumptions
 
     def month(self, month: str, *, now: datetime) -> CostReport:
-        """A month, by day; the current one with a forecast.
+        """The cost of a month, by day; the current month with a forecast.
 
         Args:
             month: ``2026-11``; empty for the current one.

@@ -1,8 +1,7 @@
-"""Messages that failed too often: what they are, why they failed, and what may become of them.
+"""Dead letters: listing them, finding their causes, sending them back and deleting them.
 
-A queue cannot be looked into: messages are taken, shown, and put back when the look is over.
-Sending a message back is harmless however often it happens: what it asks for is recorded once,
-and the catalog refuses what it already has.
+SQS has no peek: messages are received, shown, and made visible again afterwards. Sending a message
+back several times is harmless, because the catalog refuses an outcome that it already has.
 """
 
 from __future__ import annotations
@@ -37,52 +36,52 @@ from worker.services.messages import (
 from worker.services.workflow_runs import waits_for
 
 LOOK_SECONDS = 120
-"""Messages are hidden for so long while they are looked at; they are put back before if possible.
-A redrive at a low rate outlasts it: then a message is seen twice, and taken once."""
+"""Visibility timeout of received messages, which are released earlier if possible. A slow redrive
+may exceed it: then a message is received twice, and handled once."""
 FAILED = "failed"
-"""Kind of the timeline's lines that say why a try failed; see :func:`remember`."""
+"""Kind of the timeline entries with the reason of a failed attempt; see :func:`remember`."""
 _REASON_LENGTH = 300
 """Characters of a reason that are kept."""
 
 MALFORMED = MalformedMessage.code
 NOTHING = "no_upload"
-"""The message announces nothing: there is nothing to do for it."""
+"""The message announces no upload or deletion, so it needs no work."""
 SETTLED = "settled"
-"""The catalog has this upload or a newer one: sending it back will change nothing."""
+"""The catalog has this upload or a newer one: sending the message back has no effect."""
 NOT_RETRYABLE = frozenset({MALFORMED, NOTHING})
-"""Sent back, these would only come here again: they are, if their cause is named."""
+"""Causes whose messages would fail again. They are sent back only if the cause is named."""
 NOT_INVALIDATED = "not_invalidated"
 """CloudFront accepted no invalidation: edges may still have files of the asset."""
 UNKNOWN = "unknown"
-"""No failure is recorded: the worker was killed, or could not reach the catalog either."""
+"""No failure is recorded: the worker was killed, or could not reach the catalog."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePair:
-    """A queue and where its messages go that have failed too often. URLs or names."""
+    """A queue and its dead-letter queue, by URL or name."""
 
     queue: str
-    """Empty for events of the workflow, which come from a bus: work is started again instead."""
+    """Empty for events of the workflow, which come from a bus: their work is started again
+    instead."""
     dead_letters: str
     direct: bool = True
-    """The ingest function reads the queue; otherwise a pipe does."""
+    """Whether the ingest function reads the queue; otherwise a pipe reads it."""
     events: bool = False
-    """Its messages are events of the bus: for the edges, which are to forget files of assets, or
-    for an endpoint."""
+    """Whether its messages are events of the bus, for invalidations or for a webhook endpoint."""
     endpoint: str = ""
     """Name of the webhook endpoint that the events are for."""
     changes: bool = False
-    """Its messages are changes of the catalog that the outbox could make no event of. Nothing reads
-    them: they are shown and dropped, and not sent back."""
+    """Whether its messages are changes of the catalog that the outbox could make no event of. No
+    function reads them: they can be shown and dropped, but not sent back."""
 
     @property
     def name(self) -> str:
-        """The name of the queue, or of its dead letters where there is none, for people."""
+        """The name of the queue, or of its dead-letter queue if there is no queue, for people."""
         return (self.queue or self.dead_letters).rstrip("/").rpartition("/")[2]
 
 
 def webhook_pairs(endpoints: Iterable[WebhookEndpoint]) -> tuple[QueuePair, ...]:
-    """The queues of endpoints."""
+    """The queue pairs of webhook endpoints."""
     return tuple(
         QueuePair(queue=one.queue, dead_letters=one.dead_letters, events=True, endpoint=one.name)
         for one in endpoints
@@ -91,12 +90,12 @@ def webhook_pairs(endpoints: Iterable[WebhookEndpoint]) -> tuple[QueuePair, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A dead letter with what could be found out about it."""
+    """A dead letter with its asset and cause, as far as they are known."""
 
     pair: QueuePair
     message: Message
     cause: str
-    """A code: of the last failure, or one of this module's."""
+    """Code of the last failure, or one of this module's codes."""
     reason: str = ""
     """A sentence for a person."""
     uploads: tuple[Change, ...] = ()
@@ -105,7 +104,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which dead letters are meant; everything that is given must fit."""
+    """Selects dead letters; all given criteria must match."""
 
     causes: frozenset[str] = frozenset()
     """Empty: any."""
@@ -114,7 +113,7 @@ class Selection:
     limit: int | None = None
 
     def fits(self, dead_letter: DeadLetter) -> bool:
-        """Whether a dead letter is meant, the limit apart."""
+        """Whether a dead letter matches, regardless of the limit."""
         return (not self.causes or dead_letter.cause in self.causes) and (
             not self.ids or dead_letter.message.id in self.ids
         )
@@ -122,37 +121,39 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Dead letters of one queue with one cause and one reason, names and numbers apart."""
+    """Dead letters of one queue with the same cause and the same reason, ignoring names and
+    numbers."""
 
     pair: QueuePair
     cause: str
     reason: str
-    """Of the example."""
+    """Reason of the example."""
     count: int
     oldest: str
-    """When the first of them was sent, ISO 8601; empty if unknown."""
+    """When the oldest was sent, ISO 8601; empty if unknown."""
     example: DeadLetter
 
 
 @dataclass(slots=True, kw_only=True)
 class Summary:
-    """What a redrive or a drop has done so far."""
+    """Progress of a redrive or a drop."""
 
     done: Counter[str] = field(default_factory=Counter)
-    """Dead letters by cause."""
+    """Handled dead letters by cause."""
     left: int = 0
-    """Looked at and not meant."""
+    """Dead letters that did not match."""
 
 
 class DeadLetters:
     """The use case.
 
     Args:
-        pairs: in the order in which they are looked at.
-        restart: starts the work on a version of an asset again, for dead letters of the workflow.
-        pause: waits so many seconds; keeps the rate.
+        pairs: in the order in which they are read.
+        restart: starts the work on a version of an asset again; used for dead letters of the
+            workflow.
+        pause: sleeps for the given seconds, to keep the rate.
         clock: seconds, monotonic.
-        now: the time, by which dead letters that come back during a run are told from those before.
+        now: the time; it distinguishes dead letters that fail again during a run from earlier ones.
     """
 
     def __init__(
@@ -175,13 +176,14 @@ class DeadLetters:
         self._now = now
 
     def look(self, choice: Selection | None = None) -> list[DeadLetter]:
-        """Take every dead letter, say what is known, put it back.
+        """Receive every dead letter, find its cause, and release it.
 
-        Of a FIFO queue, messages of a group are seen as far as one take brings them; ``depth`` of
-        the queue has the whole number.
+        A FIFO queue returns only the first messages of a group; ``depth`` of the queue has the
+        whole number.
 
         Raises:
-            TransientError: the queue does not answer; what was taken comes back by itself.
+            TransientError: the queue does not answer; received messages become visible again by
+                themselves.
         """
         choice = choice or Selection()
         found = []
@@ -201,11 +203,11 @@ class DeadLetters:
     ) -> Summary:
         """Send dead letters back to the queues they came from, at most ``rate`` a second.
 
-        Each is sent before it is deleted: a crash in between sends it twice, which changes
-        nothing. The group stays that of the object; the deduplication id is a new one, because
-        under its old id a FIFO queue would swallow it for five minutes. What the workflow was not
-        told is started instead. ``NOT_RETRYABLE`` ones are left, unless their cause or their id is
-        chosen.
+        Each message is sent before it is deleted: after a crash in between it is sent twice, which
+        has no effect. The group stays that of the object; the deduplication id is new, because a
+        FIFO queue would drop a message with the old id for five minutes. For dead letters of the
+        workflow the work is started instead. Messages with a cause in ``NOT_RETRYABLE`` are left,
+        unless their cause or id is selected.
         """
 
         def send(dead_letter: DeadLetter) -> None:
@@ -244,7 +246,8 @@ class DeadLetters:
     ) -> Summary:
         summary = Summary()
         due = self._clock()
-        # What this run sends back may fail and be here again before it ends; it is another run's.
+        # A message that this run sends back may fail and return before the run ends. It is left to
+        # another run.
         begun = self._now().strftime("%Y-%m-%dT%H:%M:%S.%f")
         for dead_letter in self._taken():
             if stopped() or (choice.limit is not None and summary.done.total() >= choice.limit):
@@ -257,7 +260,7 @@ class DeadLetters:
                     self._pause(early)
                 due = max(due, self._clock()) + 1 / rate
             act(dead_letter)
-            # It is hidden no longer, but it was acted on: it will be seen again, harmlessly.
+            # Its visibility timeout has passed, so it is received again later, harmlessly.
             with contextlib.suppress(Conflict):
                 self._queue.delete(dead_letter.pair.dead_letters, [dead_letter.message])
             self._forget(dead_letter.message)
@@ -265,7 +268,7 @@ class DeadLetters:
         return summary
 
     def _taken(self) -> Iterator[DeadLetter]:
-        """Every dead letter of every queue pair, once; puts back what was not forgotten."""
+        """Every dead letter of every queue pair, once; releases those that were not deleted."""
         for pair in self._pairs:
             self._held: dict[str, Message] = {}
             seen: set[str] = set()
@@ -277,7 +280,7 @@ class DeadLetters:
                 self._put_back(pair)
 
     def _take(self, pair: QueuePair, seen: set[str]) -> list[Message]:
-        """The next messages that were not seen; none when there are no more."""
+        """The next unseen messages; none at the end."""
         received = self._queue.receive(pair.dead_letters, wait=1, visibility=LOOK_SECONDS)
         for message in received:
             self._held[message.id] = message
@@ -324,7 +327,7 @@ class DeadLetters:
     def _of_workflow(self, pair: QueuePair, message: Message) -> DeadLetter:
         event = not_started(message.body, message.attributes)
         record = self._catalog.get(event.asset)
-        # An asset in review waits for what people have decided, or for being asked about.
+        # An asset in review waits for a decision to be applied, or for its review to be opened.
         waits = record is not None and (waits_for(record) or record.status is Status.REVIEW)
         if record is None or not waits or record.version != event.version:
             cause, reason = SETTLED, "the version waits for no workflow and no decision any more"
@@ -396,10 +399,10 @@ def _of_webhook(pair: QueuePair, message: Message) -> DeadLetter:
 def remember(
     catalog: Catalog, body: str, error: SafelightError, *, receives: int, time: str
 ) -> None:
-    """Write why a try failed into the timelines of the assets that a message is about.
+    """Write the reason of a failed attempt into the timelines of the message's assets.
 
-    The finder of the message in a dead-letter queue learns the cause from there. A message
-    that cannot be read has no asset; its cause is found by reading it again.
+    ``look`` later reads the cause of the dead letter from there. A message that cannot be parsed
+    has no asset; its cause is found by parsing it again.
 
     Raises:
         SafelightError: the catalog does not take it.
@@ -443,11 +446,11 @@ def groups(dead_letters: Iterable[DeadLetter]) -> list[Group]:
 
 _ASSET = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PARTICULARS = re.compile(r"""s3://\S+|https?://\S+|'[^']*'|"[^"]*"|\b[0-9a-fA-F-]*\d[\w.,-]*""")
-"""Addresses, quoted texts, ids and numbers: what differs between two failures of one kind."""
+"""Addresses, quoted texts, ids and numbers, which differ between failures of the same kind."""
 
 
 def _gist(dead_letter: DeadLetter) -> str:
-    """A reason without what is particular to one upload."""
+    """A reason without the parts that are specific to one upload."""
     text = dead_letter.reason
     for upload in dead_letter.uploads:
         text = text.replace(f"s3://{upload.bucket}/{upload.key}", "")  # keys may have spaces
@@ -457,8 +460,9 @@ def _gist(dead_letter: DeadLetter) -> str:
 def _returned(dead_letter: DeadLetter) -> tuple[str, str, str]:
     """The message to send: body, group, deduplication id.
 
-    For the ingest function it is marked as one that has failed before: it then runs in the
-    sandbox, and concludes a commit whose event was never sent. A pipe passes on what S3 has sent.
+    A message for the ingest function is marked as failed before: the function then uses the
+    sandbox, and completes a commit that was interrupted. A message for a pipe is sent in S3's
+    original form.
     """
     message = dead_letter.message
     if dead_letter.pair.events:  # a standard queue, which has neither groups nor such ids
@@ -466,8 +470,8 @@ def _returned(dead_letter: DeadLetter) -> tuple[str, str, str]:
     first = unwrapped(message.body)
     body = first.body
     group = message.group or ordering.handler([{"body": body}])[0]["group"]
-    # The same as long as the message stays where it is: sent twice because of a crash, it is
-    # delivered once. When it ends there again it has another id.
+    # The id is the same while the message stays in this queue: if a crash causes it to be sent
+    # twice, it is delivered once. If it returns here later it has a new id.
     text = f"redrive\n{message.id}\n{message.sent_at}"
     if dead_letter.pair.direct:
         traceparent = first.traceparent or trace.valid(message.attributes.get(trace.NAME))

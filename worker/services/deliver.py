@@ -1,8 +1,8 @@
-"""Responds to the distribution for keys that the delivery bucket does not have.
+"""Answers requests of the distribution for keys that the delivery bucket does not have.
 
 The edge chooses a key without knowing an asset's files. So the distribution fails over to this
-service (S3 returns 403 or 404). A file that the recipe of the version allows is made now
-(``first_view``); for any other one the nearest file is given. docs/delivery.md has the order.
+service (S3 returns 403 or 404). A file that the version's recipe allows is made now
+(``first_view``); for any other file the nearest one is returned. docs/delivery.md has the order.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from worker.services.first_view import FirstView
 from worker.services.hot_files import CacheOutcome, HotFiles
 
 MOST_BYTES = 4_000_000
-"""Of a file in a response. Lambda limits responses to 6 MB, and bytes are base64."""
+"""Most bytes of a file in a response. Lambda limits responses to 6 MB, and bytes are base64."""
 SUBSTITUTE_SECONDS = 86_400
 """A replacement of a missing file is cached for a day, because a better file may be made."""
 ERROR_SECONDS = 10
 """A missing asset may exist a moment later, and so may a file that is being made."""
 CACHE_HEADER = "Cache-Status"
-"""What the cache of hot files had for this answer (RFC 9211)."""
+"""Response header with the state of the cache of hot files (RFC 9211)."""
 RETRY_SECONDS = 2
 """When to ask again for a file that is being made and has no replacement."""
 
 TRACED_DAYS = 13
-"""After the upload: a trace gets no spans of later deliveries."""
+"""Days after the upload beyond which deliveries get no span in its trace."""
 _log = logging.getLogger(__name__)
 
 
@@ -66,20 +66,20 @@ class OriginAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a request for a missing key gets."""
+    """The decision about a request for a missing key."""
 
     record: AssetRecord
     wanted: PictureKey
     key: str
-    """The one that was requested, and is missing."""
+    """The requested key, which is missing."""
     file: AllowedFile | None
-    """What the recipe has for it; None if that is not known."""
+    """The recipe's file for the key; None if unknown."""
     wider: bool
-    """A width of the URL that no request gets for fewer pixels than the widest file has."""
+    """Whether the URL names a width above that of the widest file."""
 
     @property
     def target(self) -> str:
-        """The key of ``file``; empty without one."""
+        """The key of ``file``; empty without a file."""
         return "" if self.file is None else version_prefix(self.record) + self.file.name
 
     @property
@@ -89,7 +89,7 @@ class Decision:
 
     @property
     def said(self) -> str:
-        """What it is, in words."""
+        """The decision in words."""
         file, recorded = self.file, self.recorded
         if file is None:
             nearest = substitute(self.record.renditions, self.wanted)
@@ -105,7 +105,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """Bytes that answer a request."""
+    """The body of a response."""
 
     data: bytes = field(repr=False)
     etag: str
@@ -114,7 +114,7 @@ class Content:
 
     @staticmethod
     def of(read: tuple[bytes, StoredObject]) -> Content:
-        """Bytes that the store gave, or has just been given."""
+        """Bytes that were read from the store or just written to it."""
         data, there = read
         return Content(data=data, etag=there.etag, media_type=there.content_type)
 
@@ -131,11 +131,11 @@ class Deliver:
         first_view: FirstView,
         files: HotFiles | None = None,
     ) -> None:
-        """Respond for missing keys of the delivery bucket ``bucket``.
+        """Answer requests for missing keys of the delivery bucket ``bucket``.
 
         Args:
-            store: has the files.
-            catalog: is asked for each request: it decides who may see what.
+            store: stores the files.
+            catalog: is read for each request and decides about access.
             bucket: of the files.
             first_view: makes files.
             files: reads those of the record; None: from the store, without a cache.
@@ -171,7 +171,7 @@ class Deliver:
         span.set(asset=found.record.asset)
         try:
             answer = self._give(found)
-        except AssetMissing:  # erased, replaced or held meanwhile: decided anew
+        except AssetMissing:  # erased, replaced or held meanwhile: decide again
             again = self.decide(key)
             answer = again if isinstance(again, OriginAnswer) else self._nearest(again)
         # With the widest file as its body: browsers show it, and other programs see that there is
@@ -179,7 +179,7 @@ class Deliver:
         return replace(answer, status=404) if found.wider and answer.status == 200 else answer
 
     def decide(self, key: str) -> Decision | OriginAnswer:
-        """What the answer will be, or the answer if it has no file. Makes nothing.
+        """The decision about a request, or the response if there is no file. Makes no file.
 
         Raises:
             TransientError: store or catalog do not respond.
@@ -194,8 +194,9 @@ class Deliver:
             return self._blurred(record, key) or refused
         assert record is not None
         if record.version != version:
-            # Files of a replaced version expire. Pages that still name it get the new version. Not
-            # the segments of a video: those of another version do not fit to its playlists.
+            # Files of a replaced version expire. Pages with the old URL get the new version.
+            # Segments of a video are excluded, because those of another version do not match its
+            # playlists.
             if wanted is not None or _records(record, name):
                 return _elsewhere(f"/{asset}/{record.version}/{name}")
             return error(404, "this file no longer exists")
@@ -214,11 +215,11 @@ class Deliver:
         )
 
     def _blurred(self, record: AssetRecord | None, key: str) -> OriginAnswer | None:
-        """What everybody gets of a picture while a person looks at it; None if that is nothing."""
+        """The blurred picture that is served during a review; None if there is none."""
         if record is None or not record.blurred or not key.startswith(version_prefix(record)):
             return None
         if read_picture_key(key) is None and all(one.key != key for one in record.renditions):
-            return None  # of a video, and no picture
+            return None  # a file of a video
         try:
             content = Content.of(self._store.get(self._bucket, blurred_key(record)))
         except ObjectMissing:  # decided a moment ago
@@ -228,7 +229,7 @@ class Deliver:
     # --- bytes ------------------------------------------------------------------------------
 
     def _give(self, found: Decision) -> OriginAnswer:
-        """The file that was requested, or the nearest one.
+        """The requested file, or the nearest one.
 
         Raises:
             AssetMissing: the asset is not served any more.
@@ -256,7 +257,8 @@ class Deliver:
     def _read_or_make(self, found: Decision, file: AllowedFile) -> Content:
         with suppress(ObjectMissing):
             if found.recorded is not None:
-                # Even if it is what the edge did not get: it was closed then, and may be open now.
+                # Also try the key that the edge did not get: the file was closed then, and may be
+                # open now.
                 return self._read(found.recorded)
             if found.target != found.key:
                 return Content.of(self._store.get(self._bucket, found.target))
@@ -270,7 +272,7 @@ class Deliver:
         return Content(data=file.data, etag=file.etag, media_type=media_type, outcome=file.outcome)
 
     def _nearest(self, found: Decision, seconds: int = ERROR_SECONDS) -> OriginAnswer:
-        """The nearest file that the record has and the bucket too."""
+        """The nearest file that is in the record and in the bucket."""
         left = list(found.record.renditions)
         while (one := substitute(left, found.wanted)) is not None:
             if one.bytes > MOST_BYTES and one.key != found.key:
@@ -285,14 +287,14 @@ class Deliver:
 
 
 def waits_for_viewer(made: str, traceparent: str) -> None:
-    """Say in a trace that somebody asks for the first time for what has been made.
+    """Write a span for the wait between making a file and its first request.
 
     Args:
         made: when, ISO 8601 UTC.
         traceparent: of the upload.
     """
     start = trace.moment(made)
-    # X-Ray takes no older spans; and by then nobody asks how the upload went.
+    # X-Ray rejects older spans.
     if time.time_ns() - start < TRACED_DAYS * 86_400 * 1_000_000_000:
         trace.finished("wait viewer", start=start, parent=traceparent)
 
@@ -316,11 +318,11 @@ def _content(content: Content, key: str, lasting: str) -> OriginAnswer:
 
 
 def substitute(renditions: Sequence[StoredRendition], wanted: PictureKey) -> StoredRendition | None:
-    """The recorded file that is nearest to the requested one; None if there is none of that name.
+    """The recorded file that is nearest to the requested file; None if no file has that name.
 
-    The format is the requested one, else WebP in place of JPEG XL or AVIF, else the common one,
-    which every client accepts. For a width it is the narrowest whole picture that is at least as
-    wide, else the widest; nothing is enlarged.
+    The format is the requested format, else WebP in place of JPEG XL or AVIF, else the common
+    format, which every client accepts. For a width it is the narrowest whole picture that is at
+    least as wide, else the widest; nothing is enlarged.
     """
     if wanted.name:
         sizes = [one for one in renditions if one.name == wanted.name]

@@ -1,8 +1,8 @@
-"""Taking an asset back: everything that was ever made of it, its original, what is known about it.
+"""Erasing an asset: all files made of it, its original, and its record.
 
-The order makes it safe to be ended anywhere: the record goes last, so the same call finds it and
-completes the work. What works on the asset meanwhile can bring nothing back: an outcome that was
-made of a record is refused once that is gone, and the refused writer removes what it has made.
+An erasure may be interrupted anywhere: the record is removed last, so a repeated call finds it and
+completes the work. Concurrent work cannot bring the asset back: the catalog refuses an outcome of a
+removed record, and the refused writer removes its files.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ from worker.services.job_results import listed_files
 from worker.settings import Settings
 
 THREADS = 16
-"""Deletions at the same time: a long video has ten thousand files."""
+"""Parallel deletions: a long video has ten thousand files."""
 _PAGE = 100
-"""Assets of an owner that are listed at once."""
+"""Page size of the list of an owner's assets."""
 _CHUNK = 1_000
-"""Objects of one page, removed before the next one is asked for."""
+"""Objects of one page, which are removed before the next page is listed."""
 STOP_SECONDS = 60.0
-"""Longest wait for jobs to end. A job that is stopped has 30 s to end by itself."""
+"""Longest wait for jobs to end. A stopped job has 30 s to end by itself."""
 ORPHANED = timedelta(hours=1)
-"""A file without a record for so long will never get one: ingest is done within minutes, and what
-jobs work on has a record."""
+"""Age from which a file without a record is an orphan: ingest takes minutes, and inputs of jobs
+have a record."""
 _SECOND = len("2026-01-02T03:04:05")
 LOOK_SECONDS = 0.5
-"""Between two looks at jobs that are to end."""
+"""Interval between two checks of stopped jobs."""
 _REASON = "its asset is removed"
 RUNNING = "RUNNING"
-"""What a job that works says of itself in its asset's record."""
+"""States of unfinished jobs in their asset's record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +62,15 @@ class Erased:
     """What was removed."""
 
     record: AssetRecord
-    """What was known of the asset."""
+    """The removed record."""
     jobs: int
-    """Stopped."""
+    """Number of stopped jobs."""
     files: int
-    """In the delivery bucket, of all versions of the asset."""
+    """Number of removed files in the delivery bucket, of all versions."""
     quarantined: int
-    """Rejected originals."""
+    """Number of removed originals in quarantine."""
     originals: int
-    """Versions of the original, markers of deletions included."""
+    """Number of removed versions of the original, delete markers included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +78,9 @@ class Eraser:
     """The use case.
 
     Args:
-        jobs: None where they cannot be stopped: then they go on to their ends, and what
-            they leave is removed when their workflow finishes.
-        say: told, in a sentence, what takes time.
+        jobs: None if jobs cannot be stopped: then they run to their end, and their workflow removes
+            their files when it finishes.
+        say: called with a sentence about each slow step.
     """
 
     catalog: Catalog
@@ -96,9 +96,9 @@ class Eraser:
         """Remove an asset with everything that belongs to it. An upload of the API leaves a
         tombstone: its id stays taken, and a ticket that is still valid cannot bring it back.
 
-        Copies of renditions that other assets made because their bytes are identical are theirs
-        and stay, as do files that a job wrote beside others into a target that a person chose and
-        that its result does not name.
+        Renditions that other assets copied because of identical bytes belong to those assets and
+        stay. Files that a job wrote into a folder chosen by a person stay too, if the job's result
+        does not name them.
 
         Raises:
             AssetMissing: no such asset; ``asset_erased`` if a tombstone is all that is left.
@@ -107,7 +107,7 @@ class Eraser:
         """
         record = self.catalog.get(asset)
         if record is None or is_tombstone(record):
-            self._remove_orphans(asset)  # of a call that was ended between the record and the rest
+            self._remove_orphans(asset)  # files of a call that was interrupted after the record
             raise missing(asset, record)
         erased = self.erase_all(record)
         if folder_of(record.source.key) is not None:  # other keys may be uploaded to again
@@ -116,7 +116,7 @@ class Eraser:
         return erased
 
     def erase_all(self, record: AssetRecord) -> Erased:
-        """The same for an asset whose record is known, whether the catalog still has it or not.
+        """The same for a known record, whether or not the catalog still has it.
 
         Raises:
             TransientError: see :meth:`erase`.
@@ -128,11 +128,11 @@ class Eraser:
         quarantined = self._remove_below(settings.quarantine_bucket, asset_prefix(asset))
         originals = self._remove_original(record)
         self.catalog.delete(asset)
-        # Ingest may have recorded what it made between the first look and the end of the record.
-        # From now on its commit is refused, and it removes its files itself.
+        # Ingest may have stored files between the first listing and the removal of the record. From
+        # now on its commit is refused, and it removes its files itself.
         late = self._remove_below(settings.delivery_bucket, asset_prefix(asset))
         quarantined += self._remove_below(settings.quarantine_bucket, asset_prefix(asset))
-        if late:  # edges may have cached those after they were told that the asset is erased
+        if late:  # edges may have cached these files after the invalidation
             invalidate(self.catalog, record, "removed")
             self.catalog.delete(asset)
         files += late
@@ -145,7 +145,8 @@ class Eraser:
         )
 
     def _remove_orphans(self, asset: str) -> None:
-        """Remove old files of an asset that has no record; young ones may be about to get one."""
+        """Remove old files of an asset without a record. A record for young files may still
+        follow."""
         until = (self.now() - ORPHANED).isoformat()
         for bucket in (self.settings.delivery_bucket, self.settings.quarantine_bucket):
             found = self.store.list(bucket, asset_prefix(asset))
@@ -153,13 +154,13 @@ class Eraser:
             self._remove(bucket, _plain(old))
 
     def erase_owner(self, owner: str) -> Iterator[Erased]:
-        """Remove all assets of an owner, one after the other, tombstones too: they name the owner.
+        """Remove all assets of an owner, one after the other, and tombstones, which name the owner.
 
         Raises:
             TransientError: see :meth:`erase`.
         """
         before, found = -1, 0
-        while found > before:  # an index is behind the table: what it shows late is removed late
+        while found > before:  # an index lags behind the table, so some assets appear late
             before, cursor = found, None
             while True:
                 page = self.catalog.by_owner(owner, limit=_PAGE, cursor=cursor)
@@ -178,7 +179,8 @@ class Eraser:
     # --- jobs -------------------------------------------------------------------------------
 
     def _stop_jobs(self, record: AssetRecord) -> int:
-        """Stop what works on the asset, and wait until it has ended: it must write nothing more."""
+        """Stop the asset's jobs and wait until they have ended, so that they write no more
+        files."""
         live = self._live(record.asset)
         if not live:
             return 0
@@ -187,7 +189,7 @@ class Eraser:
         for job in live:
             self.jobs.stop(job, _REASON)
         deadline = self.clock() + STOP_SECONDS
-        # Asked anew each time: a workflow may just have handed the next job in.
+        # Listed again each time: a workflow may just have submitted the next job.
         while left := self._live(record.asset):
             if self.clock() > deadline:
                 raise TransientError(
@@ -201,13 +203,13 @@ class Eraser:
         return len(live)
 
     def _live(self, asset: str) -> set[str]:
-        """Jobs that have not ended: those of the asset's workflow, by name, and any other's."""
+        """Unfinished jobs of the asset: those of its workflow, by name, and all others."""
         if self.jobs is None:
             return set()
         try:
             found = {job.id for job in self.jobs.named(f"{asset}-") if not job.state.ended}
         except ConfigurationError as error:
-            # A deployment without heavy work has no queues, and no jobs.
+            # A deployment without heavy work has neither queues nor jobs.
             self.say(f"no jobs are looked for: {error.message}")
             return set()
         # Children of arrays are recorded one by one, and stopped with their parent.
@@ -215,13 +217,13 @@ class Eraser:
             job.id.partition(":")[0] for job in self.catalog.jobs(asset) if job.state == RUNNING
         }
         for job in said - found:
-            with suppress(JobMissing):  # long ended, and forgotten
+            with suppress(JobMissing):  # ended long ago; Batch has forgotten it
                 if not self.jobs.describe(job).state.ended:
                     found.add(job)
         return found
 
     def _remove_results(self, asset: str) -> int:
-        """Files of jobs that were submitted for the asset and left their results elsewhere."""
+        """Remove the files of jobs of the asset that wrote their results elsewhere."""
         bucket, count = self.settings.delivery_bucket, 0
         for target in {job.detail.get("output", "") for job in self.catalog.jobs(asset)}:
             folder = target.removeprefix(f"s3://{bucket}/").rstrip("/") + "/"
@@ -230,7 +232,7 @@ class Eraser:
                 continue
             spread, _, name = folder[:-1].partition("/")
             if name and "/" not in name and name.endswith(spread):
-                # A target of the job's own, as ``batch.submit`` names them.
+                # A folder that belongs to the job, as named by ``batch.submit``.
                 count += self._remove_below(bucket, folder)
                 continue
             with suppress(EngineError):
@@ -240,7 +242,7 @@ class Eraser:
     # --- objects ----------------------------------------------------------------------------
 
     def _remove_original(self, record: AssetRecord) -> int:
-        """Every version: a marker of a deletion would only hide them."""
+        """Remove every version: a delete marker would only hide them."""
         source = record.source
         folder = folder_of(source.key)
         versions = self.store.all_versions(source.bucket, folder or source.key)
@@ -252,7 +254,7 @@ class Eraser:
         return self._remove(bucket, _plain(found))
 
     def _remove(self, bucket: str, objects: Iterable[tuple[str, str | None]]) -> int:
-        """Delete objects as they are listed, many at a time; how many there were."""
+        """Delete objects as they are listed, in parallel; returns their number."""
         count, rest = 0, iter(objects)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="erase") as pool:
             while chunk := list(islice(rest, _CHUNK)):
@@ -279,21 +281,21 @@ def leave_tombstone(catalog: Catalog, record: AssetRecord, *, time: str) -> None
     Args:
         time: ISO 8601 UTC.
     """
-    with suppress(Conflict):  # a later upload has taken the id: it is what counts
+    with suppress(Conflict):  # a later upload has the id already, and stays
         catalog.commit(tombstone(record, time=time), LogEntry(time=time, kind=ERASED, id=ERASED))
 
 
 def _plain(keys: Iterable[str]) -> Iterator[tuple[str, None]]:
-    """Objects of buckets that keep no versions."""
+    """Objects of unversioned buckets."""
     return ((key, None) for key in keys)
 
 
 def forget_owner(ledger: Ledger, owner: str, *, today: date) -> int:
-    """Take an owner's name out of the ledger, whose sums stay; how many lines had it.
+    """Remove an owner's name from the ledger, whose sums stay; returns the number of lines.
 
     Args:
-        today: of UTC. Work that is not counted yet will have the name again.
+        today: of UTC. Work that is not counted yet will add the name again.
     """
-    # From tomorrow, by a clock that is ahead, to what DynamoDB deletes some days late.
+    # From tomorrow, for a clock that is ahead, to days that DynamoDB deletes late.
     days = range(-1, LedgerAccount.OWNER.kept_days + 7)
     return ledger.forget(owner, [(today - timedelta(days=back)).isoformat() for back in days])

@@ -1,8 +1,9 @@
-"""What escalation costs: a workflow, questions to Rekognition, and what people decide.
+"""Cost of escalation: a workflow, questions to Rekognition, and decisions of people.
 
 Steps are counted in the compiled definition of the workflow, by walking the paths that an upload
-takes through it. All else is counted work times the prices and assumptions of ``prices.toml``.
-An upload that is not escalated takes no step and asks nobody: docs/escalation-cost.md.
+takes through it. All else is counted work times the prices and assumptions of ``prices.toml``. An
+upload that is not escalated causes no state transition and no call of Rekognition:
+docs/escalation-cost.md.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from worker.services.bill_lines import BillLines
 _MOST_STEPS = 1_000
 _OUTCOME = "$.answer.outcome"
 _ASKS = {"moderate": "DetectModerationLabels", "label": "DetectLabels"}
-"""Kinds of stages that ask Rekognition, and what they call."""
+"""Kinds of stages that call Rekognition, with the operation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class WorkflowPath:
     """One path through a workflow."""
 
     steps: tuple[str, ...]
-    """Names of the states, in order: each is a transition to pay."""
+    """Names of the states, in order; each is a billed transition."""
     calls: tuple[str, ...]
     """Kinds of the stages that call the workflow function."""
 
@@ -39,33 +40,34 @@ MODERATE = (
         calls=("moderate", "label", "approve", "publish"),
     ),
 )
-"""The paths of the shipped workflow ``moderate``, for a bill that compiles nothing."""
+"""The paths of the shipped workflow ``moderate``, for bills without a compiler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalated:
-    """How much is escalated, and what follows."""
+    """The amount of escalation and its options."""
 
     uploads: float
-    """Of the month."""
+    """Uploads of the month."""
     share: float
-    """Of the uploads, 0 to 1, goes through the workflow."""
+    """Share of the uploads that go through the workflow, 0 to 1."""
     reviewed: float
-    """Share of those that people decide, 0 to 1; all of them where no machine is asked."""
+    """Share of those that people decide, 0 to 1; all of them if no moderation service is asked."""
     labels: bool = False
     """Whether the recipe has ``[labels]``."""
     endpoints: int = 1
-    """Webhooks that hear of each event."""
+    """Number of webhook endpoints that get each event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EscalationCost:
-    """What a month costs."""
+    """The cost of a month."""
 
     workflow: str
     of: Escalated
     paths: tuple[WorkflowPath, ...]
-    """Decided by a machine, if the workflow asks one; decided by a person."""
+    """The path that a moderation service decides, if the workflow asks one, and the path that a
+    person decides."""
     lines: tuple[BillLine, ...]
 
     @property
@@ -78,14 +80,15 @@ class EscalationCost:
 
 
 def walk(definition: Mapping[str, Any], outcomes: Mapping[str, str]) -> WorkflowPath:
-    """The states that an execution passes through in which nothing fails.
+    """The states of an execution without failures.
 
     Args:
         definition: in the Amazon States Language.
-        outcomes: of kinds of stages, ``{"moderate": "hold"}``; a stage of another kind has one.
+        outcomes: outcomes by kind of stage, ``{"moderate": "hold"}``; all other kinds have a single
+            outcome.
 
     Raises:
-        InputError: the definition is not one of a workflow, or leads nowhere.
+        InputError: the definition is not that of a workflow, or a state leads nowhere.
     """
     try:
         steps = list(_walk(definition, definition["StartAt"], outcomes))
@@ -100,7 +103,7 @@ def walk(definition: Mapping[str, Any], outcomes: Mapping[str, str]) -> Workflow
 def _walk(
     definition: Mapping[str, Any], start: str, outcomes: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Name of each state, and the kind of stage that it calls the workflow function for."""
+    """The name of each state, with the kind of stage that it calls the workflow function for."""
     name, outcome = start, ""
     for _ in range(_MOST_STEPS):
         state = definition["States"][name]
@@ -128,7 +131,8 @@ def _chosen(state: Mapping[str, Any], outcome: str) -> str:
 
 
 def paths(definition: Mapping[str, Any]) -> tuple[WorkflowPath, ...]:
-    """The paths of an upload: decided by a machine, if one is asked, and decided by a person."""
+    """The paths of an upload: decided by a moderation service, if one is asked, and decided by a
+    person."""
     decided = walk(definition, {"moderate": "pass", "approve": "approved"})
     if "moderate" not in decided.calls:
         return (decided,)
@@ -150,8 +154,8 @@ def escalation(
 
     Args:
         definition: of the workflow, compiled.
-        of: how much is escalated.
-        workflow: its name.
+        of: the amount of escalation.
+        workflow: name of the workflow.
 
     Raises:
         InputError: the definition is not one of a workflow.
@@ -175,7 +179,7 @@ _Taken = Sequence[tuple[WorkflowPath, float]]
 
 
 def _taken(found: Sequence[WorkflowPath], of: Escalated) -> _Taken:
-    """Each path, and how many uploads take it."""
+    """Each path, with the number of uploads that take it."""
     runs = of.uploads * of.share
     shares = (1 - of.reviewed, of.reviewed) if len(found) > 1 else (1.0,)
     return [(path, runs * share) for path, share in zip(found, shares, strict=True)]
@@ -190,7 +194,7 @@ def _count(amount: float) -> str:
 
 
 def tiers(lines: BillLines, uploads: float, need: Assumptions, at: str = "gigabyte_second") -> None:
-    """The tiers of moderation that keep all others out of the workflow: for every upload.
+    """The cost of the tiers of moderation that every upload goes through.
 
     Args:
         at: the name of the price of a gigabyte and second.
@@ -211,7 +215,7 @@ def escalated(
     need: Assumptions,
     at: str = "gigabyte_second",
 ) -> None:
-    """What follows from escalation, but for the questions to Rekognition.
+    """The cost of escalation without the questions to Rekognition.
 
     Args:
         at: the name of the price of a gigabyte and second.
@@ -225,8 +229,8 @@ def escalated(
 
 
 def _calls(taken: _Taken, people: float) -> float:
-    """Of the workflow function: one that starts the machine, the stages, and one that hears of a
-    person's decision."""
+    """Calls of the workflow function: one that starts the state machine, one for each stage, and
+    one for a person's decision."""
     return sum(count * (1 + len(path.calls)) for path, count in taken) + people
 
 
@@ -263,7 +267,7 @@ def _record_lines(
     add("DynamoDB, reads of stages", calls * need.stage_read_units, "read units", "read_unit", told)
     looked = sum(_stages(taken, kind) for kind in _ASKS)
     add("S3, pictures to look at", looked, "GET", "get_request", f"{_count(looked)} stages")
-    # A list, and a tag for each file. Deleting what is rejected is free.
+    # A list, and a tag for each file. Deleting rejected files is free.
     published = _stages(taken, "publish")
     told = f"{_count(published)} published x (1 list + {need.renditions} tags)"
     add("S3, files opened", published * (1 + need.renditions), "requests", "put_request", told)

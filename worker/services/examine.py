@@ -1,6 +1,6 @@
-"""Use cases of single files: inspect, plan, compare, and repack, which alone makes one.
+"""Use cases of single files: inspect, plan, compare and repack. Only repack writes a file.
 
-All decoding happens in the sandbox: a hostile file must not take the command line down.
+All decoding happens in the sandbox, because a hostile file must not crash the command line.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ _LOOK = Recipe(
         RenditionSpec(name="look", width=64, frames=1, encodings=(Encoding(format=Format.PNG),)),
     ),
 )
-"""The least that makes the engine decode and measure."""
+"""The smallest recipe that makes the engine decode and measure."""
 
 _REPACK_EFFORT = 3
-"""More makes nothing smaller (docs/decisions/0011), less a tenth larger."""
+"""A higher effort makes no smaller files (docs/decisions/0011), a lower one makes them a tenth
+larger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """Facts about a file; those that are missing could not be found, and ``rejected`` says why."""
+    """Facts about a file. If some are missing, ``rejected`` gives the reason."""
 
     bytes: int
     probe: Probe | None
@@ -48,7 +49,7 @@ class Inspection:
 
 
 def inspect(path: Path) -> Inspection:
-    """Find out everything about a picture of any known format, within the usual limits.
+    """Inspect a picture of any known format, within the usual limits.
 
     Raises:
         InputError: the file cannot be read.
@@ -66,11 +67,11 @@ def inspect(path: Path) -> Inspection:
 
 
 def plan(path: Path, recipe: Recipe, only: tuple[str, ...] = ()) -> Plan:
-    """Decide what would be made of a picture.
+    """Make the plan for a picture.
 
     Args:
         path: the picture.
-        recipe: what to make of it.
+        recipe: the recipe.
         only: as for ``worker.imaging.plan.make_plan``.
 
     Raises:
@@ -81,7 +82,7 @@ def plan(path: Path, recipe: Recipe, only: tuple[str, ...] = ()) -> Plan:
 
 
 def compare(first: Path, second: Path) -> tuple[int, int, Comparison]:
-    """Compare two pictures; return the bytes of each and how similar they are.
+    """Compare two pictures; return the bytes of each and their similarity.
 
     Raises:
         InputError: one cannot be read.
@@ -94,7 +95,7 @@ def compare(first: Path, second: Path) -> tuple[int, int, Comparison]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepackedFile:
-    """A JPEG packed as JPEG XL, or the other way round."""
+    """A JPEG recompressed as JPEG XL, or the reverse."""
 
     path: Path
     format: Format
@@ -104,7 +105,7 @@ class RepackedFile:
 
 
 def repack(path: Path, folder: Path) -> RepackedFile:
-    """Pack a JPEG without loss, or unpack one, into a file of the same name beside others.
+    """Recompress a JPEG without loss as JPEG XL, or restore the JPEG, into a file of the same name.
 
     Raises:
         InputError: the file cannot be read, or the folder not written to.
@@ -128,7 +129,7 @@ def repack(path: Path, folder: Path) -> RepackedFile:
 
 
 def _repacked(data: bytes) -> tuple[Format, bytes]:
-    """What the sandbox runs. Each limit is checked before anything is decoded."""
+    """Runs in the sandbox. Each limit is checked before anything is decoded."""
     found = probe(data, _LOOK.limits, formats={Format.JPEG, Format.JXL})
     if found.format is Format.JPEG:
         return Format.JXL, libjxl.repack(data, effort=_REPACK_EFFORT)
@@ -136,12 +137,12 @@ def _repacked(data: bytes) -> tuple[Format, bytes]:
 
 
 def _plan(data: bytes, recipe: Recipe, only: tuple[str, ...]) -> Plan:
-    """Probe and plan: what the sandbox runs."""
+    """Probe and plan; runs in the sandbox."""
     return make_plan(probe(data, recipe.limits, formats=recipe.formats), recipe, only=only)
 
 
 def read(path: Path, limit: int) -> bytes:
-    """Read a file; of one over ``limit`` bytes, just enough for the engine to refuse it.
+    """Read a file. Of a file over ``limit`` bytes, read just enough for the engine to refuse it.
 
     Raises:
         InputError: ``input_missing`` or ``input_unreadable``.
