@@ -362,7 +362,7 @@ class Settings:
 
         Raises:
             SettingsError: with every mistake, each by its variable's name; an unknown variable
-            with the prefix is a mistake too, because it is probably misspelt.
+                with the prefix is a mistake too, because it is probably misspelt.
         """
         values: dict[str, Any] = {}
         problems: list[Problem] = []

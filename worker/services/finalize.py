@@ -1,8 +1,8 @@
-"""Heavy uploads: make the final record of what their jobs have left.
+"""Heavy uploads: make the final record from the results of their jobs.
 
-Safe to run twice, in any order, or to be killed anywhere. The commit is the catalog's: conditional
-on the sequencer, and once from ``processing`` to what follows it. What surrounds it is
-``services.commit``, as for ordinary pictures.
+It may run twice, in any order, and be killed anywhere. The catalog's commit is conditional on the
+sequencer, and allows one transition from ``processing``. ``services.commit`` has the steps around
+it, as for ordinary pictures.
 """
 
 from __future__ import annotations
@@ -71,36 +71,36 @@ PROCESS = "batch-process"
 TRANSCODE, METADATA = "transcode", "video-metadata"
 POSTER, STORYBOARD, PREVIEW = "poster", "storyboard", "preview"
 NEEDED = {MediaType.IMAGE: (PROCESS,), MediaType.VIDEO: (TRANSCODE, POSTER, METADATA)}
-"""Kinds of jobs without whose results an upload is not accepted."""
+"""Kinds of jobs whose results are required to accept an upload."""
 WANTED = {
     MediaType.IMAGE: (PROCESS,),
     MediaType.VIDEO: (*NEEDED[MediaType.VIDEO], STORYBOARD, PREVIEW),
 }
-"""The same, with those whose results may be missing from the record."""
+"""The same, with the kinds whose results are optional."""
 CHUNKS = f"{TRANSCODE}/parts/"
-"""Where a divided transcode keeps what its machines have encoded, until it is joined."""
+"""Folder of the encoded chunks of a divided transcode, until they are joined."""
 
 _MOST_WARNINGS = 16
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class FinalizeOutcome(StrEnum):
-    """What became of a heavy upload."""
+    """Outcome of a heavy upload."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     REVIEW = "review"
     DELETED = "deleted"
-    """The original was deleted while jobs were at work: what they made is removed."""
+    """The original was deleted while jobs ran: their files are removed."""
     FAILED = "failed"
-    """A job failed for no fault of the upload, which still waits."""
+    """A job failed for a reason other than the upload, which still waits."""
     STALE = "stale"
-    """A newer upload is recorded, or the asset is erased: what was made of this one is removed."""
+    """A newer upload is recorded, or the asset is erased: the files of this upload are removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalizePolicy:
-    """What the service is told once."""
+    """Configuration of the service."""
 
     delivery_bucket: str
     quarantine_bucket: str
@@ -110,7 +110,7 @@ class FinalizePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
-    """How a job ended, as the state machine says."""
+    """The end of a job, as reported by the state machine."""
 
     kind: str
     failed: bool
@@ -145,17 +145,17 @@ class Finalizer:
     # --- finish -----------------------------------------------------------------------------
 
     def finish(self, asset: str, version: str, jobs: Sequence[JobReport] = ()) -> Finished:
-        """Commit what the jobs of an upload have left.
+        """Commit the results of an upload's jobs.
 
         Raises:
             TransientError: a store does not answer; what was done so far does no harm.
-            EngineError: a job has left what cannot be used.
+            EngineError: a result of a job is unusable.
         """
         record = self._catalog.get(asset)
         if record is None or record.version != version:
             return self._stale(asset, version)
         if record.status is not Status.PROCESSING:
-            # Committed before; who did it may have died before others were told.
+            # Committed by an earlier call, which may have died before the steps after the commit.
             self._after_commit(record)
             return Finished(outcome=FinalizeOutcome(record.status.value), record=record)
         medium = medium_of(record)
@@ -173,7 +173,7 @@ class Finalizer:
         return self._accept(record, done, medium)
 
     def _read(self, record: AssetRecord, kind: str) -> FinishedJob | Verdict | None:
-        # A picture's renditions lie where ingest would have put them.
+        # A picture's renditions have the keys that ingest would have used.
         below = "" if kind == PROCESS else f"{kind}/"
         folder = version_prefix(record) + below
         return read_result(self._store, self._policy.delivery_bucket, folder, kind)
@@ -201,8 +201,9 @@ class Finalizer:
         return self._commit(made)
 
     def _moderation(self, made: AssetRecord, rules: ModerationRules) -> Moderation:
-        """What follows from earlier verdicts; else its own workflow asks both moderators."""
-        assert made.metadata is not None  # of what was accepted
+        """The verdict that follows from earlier verdicts; without one the workflow asks both
+        moderators."""
+        assert made.metadata is not None  # only for accepted uploads
         content = UploadedContent(
             version=made.version,
             phash=made.metadata.measures.phash,
@@ -223,12 +224,12 @@ class Finalizer:
 
     def _reject(self, record: AssetRecord, verdict: Verdict) -> Finished:
         rejected = replace(record, status=Status.REJECTED, verdict=verdict, updated_at=self._time())
-        # An original that is gone is rejected all the same: nothing can be made of it.
+        # A missing original is rejected too: no files can be made of it.
         quarantine(self._store, self._policy.quarantine_bucket, rejected)
         return self._commit(rejected)
 
     def _fail(self, record: AssetRecord, jobs: Sequence[JobReport]) -> Finished:
-        """Say in the timeline which jobs failed; the asset waits for a person to look."""
+        """Add the failed jobs to the timeline. The asset waits until a person acts."""
         time = self._time()
         for job in jobs:
             if job.failed:
@@ -255,7 +256,7 @@ class Finalizer:
         except Superseded:
             return self._stale(record.asset, record.version)
         except AlreadyRecorded:
-            # The same finish, running twice: the other one was faster.
+            # A concurrent run of the same finish was faster.
             known = self._catalog.get(record.asset)
             if known is None or known.version != record.version:
                 return Finished(outcome=FinalizeOutcome.STALE)
@@ -264,20 +265,21 @@ class Finalizer:
         return Finished(outcome=FinalizeOutcome(committed.status.value), record=committed)
 
     def _after_commit(self, record: AssetRecord) -> None:
-        """What follows a commit; repeated by a retry that finds the commit."""
+        """The steps after a commit; a retry that finds the commit repeats them."""
         unmade = record.status is Status.DELETED and not record.renditions
         if record.status is Status.REJECTED or unmade:
             self._delete_below(prefix_of(record.asset, record.version))
         elif record.film is not None:
-            # Encoded by several machines: joined by now, and as large as the video itself.
+            # Chunks of several machines: they are joined by now, and as large as the video itself.
             self._delete_below(version_prefix(record) + CHUNKS)
         if record.status is Status.REVIEW or record.moderation is not None:
-            # Jobs have closed them unless the recipe was changed meanwhile, or somebody holds it.
+            # Jobs have written closed files, unless the recipe was changed or the asset was held
+            # meanwhile.
             self._access.follow(record.asset)
         after_commit(self._store, record)
 
     def _stale(self, asset: str, version: str) -> Finished:
-        """What was made is unwanted: remove it, and of an erased asset what jobs recorded."""
+        """Remove the files of a stale upload; for an erased asset also the results of its jobs."""
         self._delete_below(prefix_of(asset, version))
         if self._catalog.get(asset) is None:
             self._catalog.delete(asset)
@@ -300,7 +302,7 @@ class Finalizer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ManifestPicture:
-    """The part of a manifest's entry that a record is made of."""
+    """The part of a manifest's entry that a record needs."""
 
     probe: Probe
     metadata: Metadata
@@ -311,13 +313,13 @@ class _ManifestPicture:
 def image_record(
     record: AssetRecord, result: FinishedJob, manifest: Mapping[str, Any]
 ) -> AssetRecord:
-    """The record with everything named in it that the job has made.
+    """The record with the results of the job.
 
     The job runs the same engine by the same recipe and stores renditions under the same names: the
     record is the one that ingest would have made.
 
     Raises:
-        EngineError: the job has left something that cannot be used.
+        EngineError: a result of the job is unusable.
     """
     digest = word(mapping(manifest, "recipe"), "digest", 64)
     if digest != record.recipe_digest:
@@ -349,14 +351,14 @@ def image_record(
 
 
 def video_record(record: AssetRecord, results: Mapping[str, FinishedJob]) -> AssetRecord:
-    """The record with everything named in it that the jobs have made. Reads no file.
+    """The record with the results of the jobs. Reads no file.
 
     Args:
-        record: of the upload; its status is left as it is.
-        results: by kind; those ``NEEDED`` are there.
+        record: record of the upload; its status does not change.
+        results: results by kind; the kinds in ``NEEDED`` must be present.
 
     Raises:
-        EngineError: a job has left something that cannot be used.
+        EngineError: a result of a job is unusable.
     """
     transcoded, facts, poster = results[TRANSCODE], results[METADATA], results[POSTER]
     posters = tuple(_posters(poster))
@@ -367,7 +369,7 @@ def video_record(record: AssetRecord, results: Mapping[str, FinishedJob]) -> Ass
     metadata = Metadata(
         sha256=facts.input_sha256,
         icc=None,
-        # What the file says of itself, as far as a picture would say the same.
+        # Metadata of the file, limited to fields that pictures have too.
         tags=Tags(taken_at=taken[:40] if isinstance(taken, str) and taken else None),
         measures=build(Measures, mapping(poster.details, "image_measures")),
     )
@@ -394,7 +396,7 @@ def _video_info(facts: FinishedJob, transcoded: FinishedJob) -> VideoInfo:
         hdr=bool(track.get("hdr", False)),
         audio_tracks=len(objects(details, "audio")),
         subtitle_tracks=len(objects(details, "subtitles")),
-        # What is read of a file, and what came of decoding all of it.
+        # Warnings from the header, and warnings from decoding the whole file.
         warnings=tuple(dict.fromkeys((*_warnings(facts), *_warnings(transcoded)))),
     )
 
@@ -447,7 +449,7 @@ def _picture(
 
 
 def _made_file(result: FinishedJob, output: StoredOutput) -> Mapping[str, Any]:
-    """What a job says of a file that it has stored."""
+    """A file that a job has stored, as its result describes it."""
     for made in objects(result.details, "files"):
         if word(made, "name", 900) == output.name:
             return made
@@ -455,7 +457,7 @@ def _made_file(result: FinishedJob, output: StoredOutput) -> Mapping[str, Any]:
 
 
 def _playable(result: FinishedJob, info: VideoInfo) -> Iterator[StoredMedia]:
-    """The video itself: what players of HLS and of DASH read first, and a progressive file."""
+    """The playable files: the HLS master playlist, the DASH manifest, and a progressive file."""
     rungs = objects(result.details, "rungs")
     largest = max(rungs, key=lambda rung: whole(rung, "width"), default={})
     found = False
@@ -478,7 +480,7 @@ def _playable(result: FinishedJob, info: VideoInfo) -> Iterator[StoredMedia]:
 
 
 def _accompanying(results: Mapping[str, FinishedJob], info: VideoInfo) -> Iterator[StoredMedia]:
-    """A preview that plays, and which part of a sprite sheet belongs to which moment."""
+    """The video preview, and the WebVTT index of the sprite sheets."""
     for output in _of_type(results.get(STORYBOARD), MediaFormat.VTT):
         yield _media(output, STORYBOARD, MediaFormat.VTT, info.duration_ms)
     for output in _of_type(results.get(PREVIEW), MediaFormat.MP4):

@@ -10,19 +10,19 @@ from worker.domain.errors import AssetMissing
 from worker.ports import Catalog
 
 MOST_LOOKED_AT = 10_000
-"""Records that one search for a part of a key reads; its cursor says where to continue."""
+"""Most records that one search for a key pattern reads; its cursor continues the search."""
 SEARCH_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetFilter:
-    """Which assets to list: those that are all of it."""
+    """Filter of a list of assets; all given criteria must match."""
 
     status: str | None = None
     owner: str | None = None
     tag: str | None = None
     confidence: float | None = None
-    """Least confidence of the label whose tag that is, 0 to 100."""
+    """Least confidence of the label with that tag, 0 to 100."""
     key: str | None = None
     """A key in the intake bucket, in which ``*`` stands for any text."""
     since: str | None = None
@@ -31,7 +31,7 @@ class AssetFilter:
     """Only those whose first record is older."""
 
     def matches(self, record: AssetRecord) -> bool:
-        """Whether a record is one of those; its key is not looked at."""
+        """Whether a record matches, apart from its key."""
         return (
             self.status in (None, record.status.value)
             and self.owner in (None, record.owner)
@@ -46,7 +46,7 @@ class AssetFilter:
 
     @property
     def by_list(self) -> bool:
-        """Whether one list of the catalog has exactly these."""
+        """Whether one list of the catalog has exactly the matching assets."""
         named = [one for one in (self.status, self.owner, self.tag) if one is not None]
         others = (self.confidence, self.key, self.since, self.until)
         return len(named) <= 1 and all(one is None for one in others)
@@ -76,9 +76,9 @@ def find(
 def key_matches(key: str, pattern: str) -> bool:
     """Whether a key is one of a pattern, in which ``*`` stands for any text.
 
-    Each text between two stars is looked for once, behind the one before: the earliest place leaves
-    the most room for the rest. A regular expression tries all places of all texts, which takes
-    minutes for a pattern of some twenty characters, and anybody may send one.
+    Each text between two stars is searched once, after the previous match: the earliest match
+    leaves the most room for the rest. A regular expression would backtrack, which takes minutes for
+    a pattern of some twenty characters, and patterns are untrusted.
     """
     first, *rest = pattern.split("*")
     if not rest:
@@ -123,9 +123,9 @@ def _pages(catalog: Catalog, wanted: AssetFilter) -> Callable[[int, str | None],
 def _search(
     pages: Callable[[int, str | None], Page], wanted: AssetFilter, limit: int, cursor: str | None
 ) -> Page:
-    """Records that match in everything. No index has it all: the list itself is read."""
+    """Records that match all criteria. No index covers them, so the list itself is read."""
     pattern = wanted.key or "*"
-    # These lists are in the order of the first record: behind an older one come older ones.
+    # These lists are sorted by the time of the first record, so all later items are older.
     ordered = wanted.owner is not None or wanted.tag is not None
     found: list[AssetRecord] = []
     for _ in range(MOST_LOOKED_AT // SEARCH_PAGE):
@@ -136,7 +136,8 @@ def _search(
             if wanted.matches(record) and key_matches(record.source.key, pattern):
                 found.append(record)
             if len(found) == limit:
-                # A cursor points behind the last record of a page: read the page up to here.
+                # A cursor points after the last record of a page: read the page again up to this
+                # record.
                 return Page(records=tuple(found), cursor=pages(number, cursor).cursor)
         cursor = page.cursor
         if cursor is None:

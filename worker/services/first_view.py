@@ -1,12 +1,13 @@
 """Makes a file at its first view: once, as the recipe of its version allows.
 
-Nothing is written to the catalog's record: the object in the delivery bucket is all that there is
-of such a file. It lies below its version, so what erases or replaces an asset reaches it too.
+Nothing is written to the catalog's record: only the object in the delivery bucket shows that the
+file exists. Its key begins with its version's prefix, so erasing or replacing an asset includes
+it.
 
-Many ask for one missing file at once, in many processes. One of them claims it (a conditional write
-in the catalog) and makes it; the others look for it in the bucket for a few seconds. A claim ends
-by time, so that of a holder who has died does not stay. Until then no process tries again: a
-picture that ends processes ends one in ``CLAIM_SECONDS``.
+Many processes may request a missing file at the same time. One of them claims it (a conditional
+write in the catalog) and makes it; the others poll the bucket for a few seconds. A claim expires,
+so that a dead holder does not block the file. Until then no other process tries, so a picture that
+crashes processes crashes at most one in ``CLAIM_SECONDS``.
 """
 
 from __future__ import annotations
@@ -48,20 +49,20 @@ from worker.services.recipe_store import RecipeStore
 from worker.subprocesses.sandbox import FirstTry, SandboxLimits, here
 
 CLAIM_SECONDS = 30.0
-"""How long one process may work on a file; the delivery function's own time limit."""
+"""Time for one process to make a file; equal to the delivery function's timeout."""
 SANDBOX_SECONDS = 20.0
 """CPU and wall time of the sandbox: a client waits."""
 WAIT_SECONDS = 4.0
-"""How long a request waits for a file that another process makes."""
+"""Time that a request waits for a file that another process makes."""
 FIRST_LOOK_SECONDS = 0.05
-"""Until the first look at whether it is there; each further wait is half as long again."""
+"""Delay before the first poll; each further delay is half as long again."""
 LONGEST_LOOK_SECONDS = 0.5
 
 FOUND = 4_096
-"""Requests whose files are remembered."""
+"""Number of requests whose results are cached."""
 
 _RENDERING = threading.BoundedSemaphore(processors())
-"""More at once than there are cores would take memory and give no speed."""
+"""Limits parallel renders to the number of cores: more would use memory without being faster."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,15 +90,16 @@ class FirstView:
     _found: dict[tuple[str, int, PictureKey], AllowedFile | None] = field(
         default_factory=dict, init=False, repr=False
     )
-    """What was found for the last requests, by record: a plan takes longer than a cached file."""
+    """Cached results of the last requests, by record: making a plan takes longer than reading a
+    cached file."""
 
     # --- what is allowed --------------------------------------------------------------------
 
     def find(self, record: AssetRecord, wanted: PictureKey) -> AllowedFile | None:
         """The file that the recipe has for a request, stored or not; None if it has none.
 
-        Its format is the wanted one, else one that the client takes as well. A width that no
-        smaller rendition of the whole picture exceeds is made like the next larger one.
+        The format is the requested format, else another one that the client accepts. A width is
+        made like the next larger rendition of the whole picture.
 
         Raises:
             TransientError: the store does not answer.
@@ -121,7 +123,7 @@ class FirstView:
         return _with_source(file, probe, record.renditions)
 
     def can_make(self, record: AssetRecord, file: AllowedFile) -> bool:
-        """Whether its source is small enough to be decoded here."""
+        """Whether the source is small enough for this process to decode."""
         probe = record.probe
         if file.source is not None or probe is None:
             return probe is not None
@@ -138,10 +140,10 @@ class FirstView:
     # --- once -------------------------------------------------------------------------------
 
     def make(self, record: AssetRecord, file: AllowedFile) -> tuple[bytes, StoredObject]:
-        """The bytes of a file that is missing in the bucket: made here, or by somebody else.
+        """The bytes of a file that is missing in the bucket, made by this or another process.
 
         Raises:
-            NotMade: another process has been at it for ``WAIT_SECONDS``, or has failed.
+            NotMade: another process has not finished it within ``WAIT_SECONDS``, or has failed.
             AssetMissing: the asset was erased, replaced or held meanwhile; nothing is left.
             SafelightError: it cannot be made.
         """
@@ -163,7 +165,7 @@ class FirstView:
             cache_control=IMMUTABLE,
             metadata=cache_metadata(key, record.source.trace),
         )
-        # What was erased, replaced or held in the meantime has not seen this file.
+        # If the asset was erased, replaced or held meanwhile, that call did not see this file.
         now = self.catalog.get(record.asset)
         if now is None or now.version != record.version or now.status not in PUBLIC:
             self.store.delete(self.bucket, key)
@@ -211,9 +213,9 @@ class FirstView:
     def _render(
         self, data: bytes, record: AssetRecord, file: AllowedFile, *, again: bool = False
     ) -> Rendition:
-        """The engine: in a fresh sandbox if the bytes are of somebody else, and a try before this
-        one may have been ended by them."""
-        from worker.imaging import engine  # with its decoders: what is stored is given without
+        """Run the engine, in a fresh sandbox if the original is decoded and an earlier attempt may
+        have crashed on it."""
+        from worker.imaging import engine  # late: stored files need no decoders
         from worker.subprocesses import sandbox
 
         tags = record.metadata.tags if record.metadata is not None else None
@@ -247,8 +249,8 @@ class FirstView:
         return self.first(engine.repacked, data, jpeg, encoding.effort, limits=self.limits)
 
     def _smaller(self, record: AssetRecord, file: AllowedFile, made: Rendition) -> Rendition:
-        """The rule of the smallest saving: what is stored instead of a file that is no smaller than
-        one that the recipe names before it is a copy of that one."""
+        """Apply the minimum-saving rule: if the file is no smaller than an earlier format of the
+        recipe, a copy of that format is stored instead."""
         formats = [one.format for one in file.spec.encodings]
         before = formats[: formats.index(made.format)]
         rivals = [
@@ -277,13 +279,13 @@ def allowed(
     wanted: PictureKey,
     dropped: Collection[tuple[str, Format]],
 ) -> AllowedFile | None:
-    """The file of a recipe, or one of another width, that a request gets; without its source.
+    """The file that a request gets, of the recipe or of another width; without its source.
 
     Args:
         probe: of the original.
         recipe: of its version.
         wanted: the request.
-        dropped: names and formats that were made and were no smaller.
+        dropped: names and formats that were made at upload and dropped as no smaller.
     """
     steps = make_plan(probe, recipe).steps
     if wanted.name:
@@ -315,7 +317,7 @@ def _makes(step: Step, format_: Format) -> bool:
 
 
 def _of_width(spec: RenditionSpec, width: int) -> RenditionSpec:
-    """A rendition like another one, of so many pixels across."""
+    """A rendition like another one, with another width in pixels."""
     if spec.fit is Fit.INSIDE:
         return replace(spec, name=f"w/{width}", width=width, height=None)
     assert spec.width is not None  # the recipe's rule: all other fits have both
@@ -325,7 +327,7 @@ def _of_width(spec: RenditionSpec, width: int) -> RenditionSpec:
 
 
 def _with_source(file: AllowedFile, probe: Probe, stored: Sequence[StoredRendition]) -> AllowedFile:
-    """The file with what it is made from."""
+    """The file with its source."""
     name = plan_file(probe, file, stored).source
     found = (one for one in stored if f"{one.name}.{one.format.extension}" == name)
     return replace(file, source=next(found, None))

@@ -1,10 +1,10 @@
-"""Renditions that many ask for, from a cache in front of the store.
+"""Popular renditions, from a cache in front of the store.
 
-The cache has bytes only, by their SHA-256, and never decides who may see them: the caller reads
-the asset's record from the catalog for every request, and asks for a rendition of that record. So
-a deleted or held asset is unreachable from the moment that its record says so, also for processes
-that cannot reach the cache; and bytes from the cache are served only if they have the digest that
-the record names, whoever wrote them. docs/delivery.md, "Hot files".
+The cache stores only bytes, by SHA-256, and never decides about access: the caller reads the
+asset's record from the catalog for every request, and asks for a rendition of that record. So a
+deleted or held asset is unreachable as soon as its record changes, even if the deleting process
+cannot reach the cache. Bytes from the cache are served only if they have the digest that the record
+names, whoever wrote them. docs/delivery.md, "Hot files".
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ from worker.domain.image import StoredRendition
 from worker.ports import Cache, ObjectStore
 
 MOST_BYTES = 1_000_000
-"""Larger files are read from the store each time: one would displace a dozen others."""
+"""Larger files are read from the store each time: one of them would evict a dozen others."""
 FRESH_SECONDS = 3_600
-"""After this time one request reads the file from the store again, to see that it still exists;
+"""After this time one request reads the file from the store again, to check that it still exists;
 the others get it from the cache meanwhile."""
 KEPT_SECONDS = 7_200
-"""After this time without a request a file leaves the cache; erased ones, too."""
+"""After this time without a request a file leaves the cache, also if it was erased."""
 JITTER = 0.1
-"""Share by which the first of the two differs: files that were made together do not expire
-together."""
+"""Random share added to ``FRESH_SECONDS``, so that files made together do not expire together."""
 REFRESH_SECONDS = 10
-"""How long others leave it to the one that reads a file again."""
+"""Time for which the other requests wait for the one that reads the file again."""
 ADMISSION_SECONDS = 600
-"""A file is put into the cache when it is asked for twice within this time."""
+"""A file is cached when it is requested twice within this time."""
 _AGE = struct.Struct(">Q")
 """Unix time in milliseconds until which the file is fresh."""
 
 
 class CacheOutcome(StrEnum):
-    """Where a file came from. A bounded set: these are names of metrics."""
+    """Where a file came from. A closed set, because these are values of a metric's dimension."""
 
     HIT = "hit"
     STALE = "stale"
@@ -58,12 +57,12 @@ class HotFile:
 
     data: bytes = field(repr=False)
     etag: str
-    """Hex digits, made of the bytes: the same wherever they came from."""
+    """Hex digits derived from the bytes, the same for the cache and the store."""
     outcome: CacheOutcome
 
 
 class _Lookup:
-    """A look into the cache, and a read of the store if it has nothing, that others wait for."""
+    """A lookup in the cache, and a read of the store on a miss, that concurrent requests share."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -121,14 +120,14 @@ class HotFiles:
 
     def _cached(self, rendition: StoredRendition, cache: Cache) -> tuple[bytes, CacheOutcome]:
         found, now = self._shared(rendition, cache), self._clock()
-        # Who has written the time cannot keep a file fresh for longer than we would.
+        # A forged time cannot keep a file fresh for longer than FRESH_SECONDS.
         if found.outcome is CacheOutcome.MISS or (
             now < found.fresh_until <= now + FRESH_SECONDS * (1 + JITTER)
         ):
             return found.data, found.outcome
         if not cache.add(f"{_key(rendition)}:refresh", b"", seconds=REFRESH_SECONDS):
             return found.data, CacheOutcome.STALE
-        # In this request and not behind it: a function stands still between two requests.
+        # Within this request: Lambda freezes a function between two requests.
         try:
             data = self._read(rendition)
         except ObjectMissing:
@@ -140,7 +139,7 @@ class HotFiles:
         return data, CacheOutcome.MISS
 
     def _shared(self, rendition: StoredRendition, cache: Cache) -> _Found:
-        """Look a file up, once for all that ask for it at the same time in this process."""
+        """Look a file up, once for all concurrent requests in this process."""
         key = _key(rendition)
         with self._lock:
             lookup = self._lookups.get(key)
@@ -148,7 +147,7 @@ class HotFiles:
             if lookup is None:
                 lookup = self._lookups[key] = _Lookup()
             else:
-                lookup.shared = True  # asked for twice at once: popular
+                lookup.shared = True  # two concurrent requests: popular
         if not first:
             lookup.done.wait()
             if isinstance(lookup.result, SafelightError):

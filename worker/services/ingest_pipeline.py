@@ -1,4 +1,4 @@
-"""The messages of one batch, with the steps of several uploads side by side."""
+"""Handles the messages of one batch, with overlapping steps of several uploads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.services.ingest import Decision, Fetched, Ingest, IngestResult
 from worker.services.messages import changes_in
 
 RESERVE_SECONDS = 2.0
-"""Kept back for the response and for telling the queue."""
+"""Time reserved for the response and for changes of visibility timeouts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +33,19 @@ class Delivery:
 
 
 Traced: TypeAlias = tuple[Span, Fetched]
-"""What was fetched, with the span of its upload, which goes on from step to step."""
+"""A fetched upload with its span, which continues through all steps."""
 Decided: TypeAlias = tuple[Span, Decision]
 
 
 class IngestPipeline:
-    """Handles the messages of one batch in order, with three steps at work at a time.
+    """Handles the messages of one batch in order, with three steps running at a time.
 
     While one picture's renditions are stored, the next one is encoded and the one after that is
-    downloaded. Encoding stays on the caller's thread, whose memory is used again from picture to
-    picture; two others do the waiting. A context manager: leaving it waits for what is under way.
+    downloaded. Encoding stays on the caller's thread, which reuses its memory from picture to
+    picture; two other threads wait for I/O. A context manager: leaving it waits for running steps.
 
-    Knows nothing of Lambda or queues: it is given bodies and a clock. The entry point turns what it
-    raises into a partial batch response.
+    It does not depend on Lambda or queues: it gets bodies and a clock. The entry point turns its
+    errors into a partial batch response.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class IngestPipeline:
     def __exit__(self, *_: object) -> None:
         self._fetching.shutdown(cancel_futures=True)
         self._committing.shutdown()
-        for span in self._spans:  # of what is put off, or was given up
+        for span in self._spans:  # results of postponed or abandoned messages
             span.end()
 
     def handle(self, delivery_id: str) -> tuple[IngestResult, ...]:
-        """Do what a delivery asks for, and meanwhile render the one after it.
+        """Handle a delivery, and render the next one meanwhile.
 
         Raises:
-            Postponed: less time is left than the slowest picture so far has taken.
-            MalformedMessage: the body is no event of an object.
+            Postponed: less time is left than the slowest picture so far needed.
+            MalformedMessage: the body is not an event of an object.
             TransientError: a store does not answer.
         """
         index = self._order[delivery_id]
@@ -108,7 +108,7 @@ class IngestPipeline:
         return committing.result()
 
     def trace(self, delivery_id: str) -> str:
-        """The traceparent of what a delivery was about, as far as it is known; else empty."""
+        """The traceparent of a delivery, if known; otherwise empty."""
         return self._traces.get(delivery_id, "")
 
     def _enough_time(self) -> bool:
@@ -132,8 +132,8 @@ class IngestPipeline:
 
     @contextmanager
     def _traced_step(self, name: str, upload: Span) -> Iterator[None]:
-        """A step of an upload, and the wait before it, as spans; an error ends that of the upload
-        too."""
+        """Run a step of an upload with spans for the step and the wait before it; an error also
+        ends the upload's span."""
         with upload.active():
             if idle := self._idle.get(upload):
                 trace.finished("wait turn", start=idle)
@@ -149,7 +149,8 @@ class IngestPipeline:
             self._idle[upload] = step.stop
 
     def _render(self, index: int) -> None:
-        """Render a delivery unless that is done; what goes wrong is raised at its own turn."""
+        """Render a delivery unless it is rendered already. An error is raised at the delivery's
+        turn."""
         if index in self._rendered:
             return
         started = self._clock()

@@ -1,6 +1,6 @@
-"""Removes what may be read no more, or not as it was, from the caches of the edges.
+"""Invalidates cached files of assets that were deleted, closed or changed.
 
-A queue gets the events of assets that were deleted, erased, held back or replaced. Each asset is
+A queue receives the events of assets that were deleted, erased, held or replaced. Each asset is
 one cache tag, whatever the number of its files, and a batch of events is one invalidation. Nothing
 is lost: a message stays in its queue until CloudFront has accepted an invalidation of its asset.
 """
@@ -24,12 +24,12 @@ _REFERENCE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invalidated:
-    """What became of a batch."""
+    """The result of a batch."""
 
     assets: tuple[str, ...] = ()
-    """Whose files the edges forget."""
+    """Assets whose files are invalidated."""
     failures: Mapping[str, SafelightError] = field(default_factory=dict)
-    """By the id of the message, which must come again."""
+    """Errors by the id of the message, which must be retried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Invalidate:
 
 
 def _trace(events: Mapping[str, AssetEvent], start: int, error: str = "") -> None:
-    """What was done for several assets at once, as spans in the trace of each."""
+    """Write a span of the joint work into the trace of each asset."""
     for one in events.values() if trace.recording() else ():
         trace.finished(
             "wait invalidate", start=trace.moment(one.time), end=start, parent=one.traceparent
@@ -80,10 +80,11 @@ def _trace(events: Mapping[str, AssetEvent], start: int, error: str = "") -> Non
 
 
 def _reference(events: Mapping[str, AssetEvent]) -> str:
-    """The same for the same events: a batch that is delivered twice is one invalidation.
+    """A reference derived from the events, so that a batch that is delivered twice is one
+    invalidation.
 
-    The ids are those of the bus, not ours: an event that is published again after more was removed
-    has another one, and invalidates again.
+    It uses the ids of the bus: an event that is published again after another removal has a new id
+    and invalidates again.
     """
     ids = "\n".join(sorted({event.id for event in events.values()}))
     return f"safelight-{hashlib.sha256(ids.encode()).hexdigest()[:_REFERENCE]}"

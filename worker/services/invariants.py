@@ -1,10 +1,9 @@
-"""Whether a deployment agrees with itself: records, files, originals, lists, events and caches.
+"""Consistency check of a deployment: records, files, originals, lists, events and caches.
 
-What the pipeline promises, as rules that can be looked at from outside while it works. Nothing is
-changed. A stack at work is between two states all the time, so that most rules say only what must
-be true of an asset that has been quiet for a while; those of ``ALWAYS`` hold at every moment.
-
-What is found is looked at again: it counts only if the record has not changed meanwhile.
+The guarantees of the pipeline as rules that are checked from outside while it works. The check
+changes nothing. A working stack always has intermediate states, so most rules apply only to assets
+that have not changed for a while; the rules of ``ALWAYS`` hold at every moment. A violation is
+checked again and counts only if the record has not changed meanwhile.
 """
 
 from __future__ import annotations
@@ -45,29 +44,30 @@ from worker.ports import Catalog, ObjectStore, Queue, StoredObject
 from worker.settings import Settings
 
 THREADS = 8
-"""Assets that are looked at at the same time."""
+"""Assets that are checked in parallel."""
 _PAGE = 1_000
 _LINES = 100
 QUARANTINED = timedelta(days=1)
-"""A rejected original is looked for as long as this; then the bucket's rule may have removed it."""
+"""Age up to which a rejected original must be in quarantine; later the bucket's rule may have
+removed it."""
 _OPEN_JOBS = frozenset({"SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"})
-"""States of jobs that have not ended."""
+"""States of unfinished jobs."""
 
 
 class Invariant(StrEnum):
-    """What has to be true."""
+    """Rules of the check."""
 
     STATE = "state"
-    """An upload is in a final state, or something still works on it."""
+    """Every upload is in a final state, or is still being processed."""
     LOST = "lost"
-    """Every original in the intake bucket has a record that is of these bytes."""
+    """Every original in the intake bucket has a record of these bytes."""
     ORIGINAL = "original"
     """The original of an asset is where its record says: in the intake bucket if it was accepted,
     in quarantine if it was rejected, gone if it was deleted."""
     FILE = "file"
-    """Every file that a record names is there, and has its size."""
+    """Every file of a record exists and has the recorded size."""
     ACCESS = "access"
-    """Files are closed exactly while not everybody may read them."""
+    """Files are closed exactly while their asset is not public."""
     CACHE_TAG = "cache_tag"
     """Every file has the cache tag of its asset."""
     ORPHAN = "orphan"
@@ -75,23 +75,23 @@ class Invariant(StrEnum):
     TIMELINE = "timeline"
     """The timeline of an asset has the outcome that its record has."""
     LIST = "list"
-    """The lists by status, owner, tag and content have exactly what the records say."""
+    """The lists by status, owner, tag and content agree with the records."""
     EVENT = "event"
-    """An event has told what the record says, and no outcome was told as two happenings."""
+    """Every outcome of a record has an event, and no outcome has two different events."""
     SERVED = "served"
-    """The distribution gives everybody the stored file, and nobody a closed one."""
+    """The distribution serves every public file and no closed file."""
     DEAD_LETTER = "dead_letter"
-    """No message waits for a person."""
+    """The dead-letter queues are empty."""
 
 
 ALWAYS = frozenset({Invariant.FILE, Invariant.TIMELINE})
-"""Rules that hold at every moment but while an asset is removed: a record is written last, and
-removed last."""
+"""Rules that hold at every moment, except during an erasure: a record is written last and removed
+last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """A rule that is broken."""
+    """A violation of a rule."""
 
     rule: Invariant
     subject: str
@@ -101,23 +101,23 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
-    """What was looked at, and what is wrong."""
+    """The checked assets and objects, and the violations."""
 
     statuses: Mapping[str, int]
     """Assets by status."""
     objects: int
-    """In the three buckets."""
+    """Objects in the three buckets."""
     files: int
-    """Of served assets."""
+    """Files of served assets."""
     events: int | None
-    """Different ones; None if there was no log of them."""
+    """Number of distinct events; None without a log of events."""
     busy: int
-    """Assets that are not judged, because they have changed a moment ago."""
+    """Assets that were skipped because they changed recently."""
     violations: tuple[Violation, ...]
 
     @property
     def assets(self) -> int:
-        """How many there are."""
+        """Number of assets."""
         return sum(self.statuses.values())
 
 
@@ -127,23 +127,23 @@ class ServedFile:
 
     status: int
     etag: str
-    """Without quotes; empty if it has none."""
+    """Without quotes; empty if there is none."""
 
 
 Look: TypeAlias = Callable[[str], ServedFile]
-"""Asks the distribution for a path without the slash in front."""
+"""Requests a path, without its leading slash, from the distribution."""
 
 
 @dataclass
 class _Count:
-    """What one check has seen so far."""
+    """Intermediate results of one check."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     objects: int = 0
     files: int = 0
     busy: int = 0
     met: set[str] = field(default_factory=set)
-    """Assets that the buckets know."""
+    """Assets that have objects in the buckets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +152,11 @@ class Invariants:
 
     Args:
         dead_letters: URLs of queues.
-        events: reads the events that were sent, oldest first; None where nothing keeps them.
-        look: None leaves the distribution out.
-        quiet: what has changed in this time is not judged but by the rules of ``ALWAYS``.
-        rules: those that are checked.
+        events: reads the sent events, oldest first; None without a log of events.
+        look: None skips the distribution.
+        quiet: assets that have changed within this time are checked only by the rules of
+            ``ALWAYS``.
+        rules: the rules to check.
     """
 
     catalog: Catalog
@@ -170,7 +171,7 @@ class Invariants:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def check(self, *, newest: int | None = None) -> CheckReport:
-        """Look at everything, or at so many of the newest assets and at no lists and buckets.
+        """Check everything, or only a number of the newest assets without lists and buckets.
 
         Raises:
             TransientError: a store does not answer.
@@ -208,7 +209,7 @@ class Invariants:
         )
 
     def one(self, asset: str) -> tuple[Violation, ...]:
-        """Look at one asset; an unknown one breaks no rule."""
+        """Check one asset; an unknown asset violates no rule."""
         record = self.catalog.get(asset)
         told = None if self.events is None else _Told.of(self.events())
         since = self.now() - self.quiet
@@ -219,7 +220,7 @@ class Invariants:
     def of(
         self, record: AssetRecord, since: datetime, told: _Told | None, count: _Count
     ) -> Sequence[Violation]:
-        """What is wrong with an asset, unless its record has changed while that was found out."""
+        """The violations of an asset, unless its record has changed during the check."""
         settled = _time(record.updated_at) <= since
         count.busy += not settled
         found = [
@@ -229,7 +230,8 @@ class Invariants:
         ]
         if not found:
             return ()
-        # Not the revision alone: an asset that was removed and has come again begins with 1.
+        # The revision alone is not enough: an asset that was removed and uploaded again starts with
+        # 1.
         return found if self.catalog.get(record.asset) == record else ()
 
     def _of(
@@ -273,7 +275,7 @@ class Invariants:
     ) -> Iterator[tuple[Invariant, str]]:
         bucket, prefix = self.settings.delivery_bucket, version_prefix(record)
         stored = {one.key: one for one in self.store.list(bucket, prefix)}
-        # Those of a deleted original may have expired.
+        # Files of a deleted original may have expired.
         named = _named(record) if record.status in SERVED else {}
         for key, size in sorted(named.items()):
             found = stored.get(key)
@@ -293,7 +295,7 @@ class Invariants:
             tags = self.store.tags(bucket, key)
             tag = self.store.head(bucket, key).metadata.get(CACHE_TAG, "")
         except ObjectMissing:
-            return  # it has gone since; the record decides, when it is looked at again
+            return  # it was removed since; the second check decides by the record
         if tag != cache_tag(record.asset):
             yield Invariant.CACHE_TAG, f"{key} has the cache tag {tag!r}"
         is_open = record.status in PUBLIC or (record.blurred and key.endswith(BLURRED))
@@ -305,7 +307,7 @@ class Invariants:
             served = self.look(key.partition("/")[2])
             if is_open and (served.status != 200 or served.etag != found.etag):
                 told = f"{served.status} with the etag {served.etag!r}"
-                # What jobs leave beside the files is nobody's to read.
+                # Results and checkpoints of jobs are never served.
                 if key in _named(record):
                     yield Invariant.SERVED, f"{key} is answered by {told} and not {found.etag!r}"
             elif not is_open and served.status == 200:
@@ -341,7 +343,7 @@ class Invariants:
         return True
 
     def _orphans(self, record: AssetRecord, since: datetime) -> Iterator[tuple[Invariant, str]]:
-        """Files of other versions, and those of an asset that may have none."""
+        """Files of other versions, and files of an asset that may have none."""
         bucket, mine = self.settings.delivery_bucket, version_prefix(record)
         gone = record.status is Status.REJECTED or is_tombstone(record)
         for one in self.store.list(bucket, asset_prefix(record.asset)):
@@ -360,7 +362,7 @@ class Invariants:
     # --- buckets ----------------------------------------------------------------------------
 
     def _unknown_files(self, since: datetime, count: _Count) -> Iterator[Violation]:
-        """Files of assets that the catalog does not know."""
+        """Files of assets without a record."""
         bucket = self.settings.delivery_bucket
         for asset, group in groupby(self.store.list(bucket), lambda one: asset_of(one.key)):
             stored = list(group)
@@ -405,7 +407,7 @@ class Invariants:
             return ""
 
     def _quarantined(self, since: datetime, count: _Count) -> Iterator[Violation]:
-        """Rejected originals of assets that are removed: nobody may keep those."""
+        """Rejected originals of erased assets, which must be removed too."""
         bucket = self.settings.quarantine_bucket
         for one in self.store.list(bucket):
             count.objects += 1
@@ -421,10 +423,10 @@ class Invariants:
     def _lists(
         self, records: Mapping[str, AssetRecord], met: Iterable[str], since: datetime
     ) -> Iterator[Violation]:
-        """Compare every list with what the records say, for assets that have been quiet.
+        """Compare every list with the records, for assets that have not changed recently.
 
         Args:
-            met: assets that have files, whatever the lists say.
+            met: assets that have objects, whether or not they are listed.
         """
         for asset in sorted(set(met) - records.keys()):
             unlisted = self.catalog.get(asset)
@@ -475,7 +477,7 @@ class Invariants:
 
 
 class _Told:
-    """What the events say about each version of an asset."""
+    """The events of each version of an asset."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -494,7 +496,7 @@ class _Told:
         return told
 
     def of_record(self, record: AssetRecord) -> Iterator[str]:
-        """What of a record was not told, or was told as two happenings."""
+        """Outcomes of a record without an event, or with two different events."""
         events = sorted(self._statuses.get((record.asset, record.version), {}).values())
         kind = type_of(record.status)
         if not events:
@@ -514,13 +516,13 @@ def _orphan(bucket: str, key: str, text: str) -> Violation:
 
 
 def _named(record: AssetRecord) -> Mapping[str, int]:
-    """The files that a record names, and their bytes."""
+    """The files of a record, with their sizes."""
     pictures = {one.key: one.bytes for one in record.renditions}
     return pictures | {one.key: one.bytes for one in record.media}
 
 
 def _names(record: AssetRecord) -> Iterator[tuple[str, str]]:
-    """The lists that have a record."""
+    """The lists that contain a record."""
     if is_tombstone(record):
         return
     yield "status", record.status.value
@@ -541,7 +543,7 @@ def _all(pages: Callable[..., Page]) -> Iterator[AssetRecord]:
 
 
 def _time(text: str) -> datetime:
-    """A time of a record or an object; what has none is old."""
+    """A time of a record or an object; a missing time counts as old."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

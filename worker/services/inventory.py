@@ -2,7 +2,8 @@
 
 The files have no header; their columns are whatever the inventory was configured with, named in
 ``fileSchema`` of the ``manifest.json`` beside them. Keys are URL-encoded (Amazon S3 User Guide,
-"Amazon S3 Inventory list"). A row of another form is an error that names it, not an object less.
+"Amazon S3 Inventory list"). A row of another form is an error that names the row; it is never
+skipped.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from worker.domain.errors import InputError
 from worker.services.backfill import ListedObject
 
 COLUMNS = "Bucket, Key, Size, LastModifiedDate, ETag"
-"""An inventory of current versions with the fields a backfill has use for."""
+"""Columns of an inventory of current versions with the fields that a backfill uses."""
 _NEEDED = ("Bucket", "Key", "Size", "LastModifiedDate")
 
 
@@ -34,7 +35,8 @@ class Inventory:
 
     @property
     def name(self) -> str:
-        """The file's name with a hash of its size and columns: another file is another source."""
+        """The file's name with a hash of its size and columns, so that another file is another
+        source."""
         try:
             size = self.path.stat().st_size
         except OSError as error:
@@ -43,7 +45,7 @@ class Inventory:
         return f"{self.path.name} ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
 
     def after(self, mark: str) -> Iterator[ListedObject]:
-        """Objects in order of rows; a mark is the number of the last row that was seen."""
+        """Objects in order of rows; a mark is the number of the last row read."""
         begin = int(mark or 0)
         for number, row in enumerate(_rows(self.path), start=1):
             if number > begin and row:
@@ -79,7 +81,7 @@ def open_inventory(path: Path, columns: str = COLUMNS) -> Inventory:
     """An inventory file with its columns, ``fileSchema`` of its manifest.
 
     Raises:
-        InputError: no such file, or a column that is needed is not there.
+        InputError: the file or a required column is missing.
     """
     names = tuple(name.strip() for name in columns.split(","))
     missing = [name for name in _NEEDED if name not in names]
@@ -91,7 +93,7 @@ def open_inventory(path: Path, columns: str = COLUMNS) -> Inventory:
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    """Rows of the file; everything that can be wrong with it is an InputError."""
+    """Rows of the file; every defect of the file is an InputError."""
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"

@@ -1,6 +1,6 @@
-"""What a job has left in its folder of the output store: ``result.json``, or a ``rejected.json``.
+"""Results of a job in its folder of the output store: ``result.json`` or ``rejected.json``.
 
-A job has decoded hostile bytes: what it says is checked before it becomes a key or a record.
+A job has decoded hostile bytes, so its result is validated before it becomes a key or a record.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from worker.ports import ObjectStore
 
 RESULT = "result.json"
 REJECTED = ("rejected.json", "plan.rejected.json")
-"""Of a job, and of one that plans for others which share its folder."""
+"""Files of a rejection, by a job and by a planning job that shares its folder with others."""
 SUCCEEDED = "SUCCEEDED"
 """The fields of a finished job in its asset's record."""
 CHILDREN = "results/"
-"""Where the children of an array leave theirs."""
+"""Folder of the results of an array's children."""
 LARGEST = 20_000_000
-"""Most bytes of a result that are read: that of a long video names some ten thousand segments."""
+"""Largest result that is read, in bytes: the result of a long video lists some ten thousand
+segments."""
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -37,7 +38,7 @@ class StoredOutput:
     """One file that a job has stored."""
 
     name: str
-    """Below the job's folder; has no ``..`` and does not begin with ``/``."""
+    """Path below the job's folder, without ``..`` and without a leading ``/``."""
     key: str
     bytes: int
     sha256: str
@@ -46,15 +47,15 @@ class StoredOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedJob:
-    """What a job that succeeded has left."""
+    """The result of a job that succeeded."""
 
     kind: str
     outputs: tuple[StoredOutput, ...]
     details: Mapping[str, Any]
     input_etag: str
-    """Of its first input; empty if it was not an object."""
+    """ETag of the first input; empty if it was not an object."""
     input_sha256: str
-    """Empty if it was never read as a whole."""
+    """SHA-256 of the first input; empty if it was not read as a whole."""
 
     def output(self, name: str) -> StoredOutput:
         """The file of that name.
@@ -69,12 +70,11 @@ class FinishedJob:
 
 
 def tiles_key(record: AssetRecord, jobs: Iterable[JobRecord], bucket: str) -> str | None:
-    """Key of the Deep Zoom descriptor of an asset's present version; None if it has no tiles: files
-    of a version that was replaced expire.
+    """Key of the Deep Zoom descriptor of an asset's current version; None if it has no tiles.
 
     Args:
-        jobs: of the asset, oldest first. ``batch.result.noted`` says what they keep.
-        bucket: of delivery.
+        jobs: jobs of the asset, oldest first, with the fields of ``batch.result.noted``.
+        bucket: the delivery bucket.
     """
     found = None
     for job in jobs:
@@ -92,16 +92,16 @@ def tiles_key(record: AssetRecord, jobs: Iterable[JobRecord], bucket: str) -> st
 def read_result(
     store: ObjectStore, bucket: str, folder: str, kind: str
 ) -> FinishedJob | Verdict | None:
-    """What the job of a kind has left in its folder; None if it has left nothing.
+    """The result of a job in its folder; None without a result.
 
     Args:
-        folder: the prefix of what it has stored, with the slash at its end.
+        folder: the prefix of the job's files, with a trailing slash.
 
     Returns:
         A verdict if the job has rejected its input.
 
     Raises:
-        EngineError: it cannot be read: a defect of the job, not of the upload.
+        EngineError: the result is invalid, which is a defect of the job, not of the upload.
         TransientError: the store does not answer.
     """
     done = _fetch(store, bucket, folder + RESULT)
@@ -120,7 +120,8 @@ def read_result(
 
 
 def listed_files(store: ObjectStore, bucket: str, folder: str) -> tuple[str, ...]:
-    """Keys of all that a job has left in a folder which is not its own: what its result names.
+    """Keys of a job's files in a folder that it shares with others: the files that its result
+    lists.
 
     Raises:
         EngineError, TransientError: see ``read_result``.
@@ -193,7 +194,7 @@ def _field(value: Mapping[str, Any], name: str, kind: type[T]) -> T:
 
 
 def word(value: Mapping[str, Any], name: str, longest: int) -> str:
-    """A text of at most so many characters. Raises ``EngineError``, as all of these do."""
+    """A text of limited length. Raises ``EngineError``, like all of these functions."""
     found = _field(value, name, str)
     if len(found) > longest:
         raise EngineError(f"a job has left {len(found)} characters called {name}")

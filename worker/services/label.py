@@ -1,8 +1,8 @@
-"""The stage ``label`` of a workflow: asks a model what is in a picture, and keeps what it says.
+"""The stage ``label`` of a workflow: asks a model for labels of a picture and records them.
 
-Each question costs money. So it is asked once for a picture by the same rules, whatever other
-recipe, crop, copy or repeat makes another version; ``reprocess`` asks again. Where the recipe
-wants cuts to go by labels, and the files were cut otherwise, the asset is made again.
+Each call costs money. So the model is called once for a picture and the same rules, even if another
+recipe, crop, copy or retry makes another version; ``reprocess`` calls it again. If the recipe
+centres crops on labels and the files were cropped otherwise, the asset is made again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from worker.services.moderate import POSTER, looked_at
 from worker.services.remake import announce, settled
 
 LABELLED = "labelled"
-"""Outcome: labels are recorded. Also the kind of the line in the timeline."""
+"""Outcome: labels are recorded. Also the kind of the timeline entry."""
 UNLABELLED = "unlabelled"
-"""Outcome: the recipe wants none, and nobody was asked."""
+"""Outcome: the recipe has no labels, and the model was not called."""
 STALE = "stale"
-"""Outcome: the version is no longer the one that is recorded, or nothing is served of it."""
+"""Outcome: the version is no longer recorded, or none of its files is served."""
 _TURNS = 5
 
 
@@ -46,15 +46,15 @@ class LabelStage:
     labeller: Labeller
     queue: Queue
     queue_url: str
-    """Of the queue that the ingest function reads."""
+    """URL of the queue that the ingest function reads."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def run(self, call: StageCall) -> Mapping[str, str]:
         """Label a version; the outcome is ``labelled``, ``unlabelled`` or ``stale``.
 
         Raises:
-            TransientError: the model or a store does not answer: the machine tries again.
-            EngineError: the model's answer is none, or there is nothing to look at.
+            TransientError: the model or a store does not answer; the state machine retries.
+            EngineError: the model's response is invalid, or there is no picture to send.
         """
         seen: Sequence[Label] | None = None
         for _ in range(_TURNS):
@@ -75,12 +75,12 @@ class LabelStage:
                     if self.catalog.get(call.asset) == record:
                         raise
                     continue  # erased or replaced meanwhile
-            with suppress(Conflict):  # changed meanwhile: read again, but do not ask again
+            with suppress(Conflict):  # changed meanwhile: read again, without a new call
                 self._write(record, rules, seen)
         raise Throttled(f"asset {call.asset}: others changed it {_TURNS} times in a row")
 
     def _known(self, record: AssetRecord, rules: LabelRules) -> Sequence[Label]:
-        """What was seen in the same bytes; of a video no two posters are compared."""
+        """Labels of identical bytes. Posters of videos are not compared."""
         if record.metadata is None or record.film is not None:
             return ()
         for one in self.catalog.by_content(record.metadata.sha256):
@@ -94,7 +94,7 @@ class LabelStage:
         size = (picture.width, picture.height)
         (jpeg,) = stills(data, picture.format, size=size, frames=picture.frames)
         found = usable(self.labeller.label(jpeg, minimum=rules.confidence), rules)
-        # A place in a cut is none in the picture.
+        # A box in a cropped file is not a box in the whole picture.
         return found if whole else tuple(replace(one, boxes=()) for one in found)
 
     def _write(self, record: AssetRecord, rules: LabelRules, seen: Sequence[Label]) -> None:
@@ -122,7 +122,8 @@ class LabelStage:
         self.catalog.log(record.asset, entry)
 
     def _follow(self, record: AssetRecord, recipe: Recipe) -> None:
-        """Have the asset made again if its files are cut otherwise than its labels say."""
+        """Have the asset made again if its files were cropped around another point than the labels
+        give."""
         wanted = point_of(record, recipe)
         if wanted is None or focused(recipe, wanted).digest == record.recipe_digest:
             return
@@ -131,7 +132,7 @@ class LabelStage:
 
 
 def shown(record: AssetRecord) -> tuple[StoredRendition, bool]:
-    """The file of an asset that the model gets, and whether it is of the whole picture.
+    """The file of an asset that the model gets, and whether it shows the whole picture.
 
     Of a video it is the poster.
 
@@ -152,5 +153,5 @@ def shown(record: AssetRecord) -> tuple[StoredRendition, bool]:
 
 
 def _stale(record: AssetRecord, version: str) -> bool:
-    # Without a digest it is about to be made again, and labelled then.
+    # Without a digest the asset is about to be made again, and is labelled then.
     return record.version != version or record.status not in SERVED or record.recipe_digest == ""

@@ -1,7 +1,7 @@
-"""Keeps the ledger: from changes of the catalog to counted work, and the breaker's trip.
+"""Updates the ledger: counts work from changes of the catalog, and trips the breaker.
 
-The work of each change is counted once (``ports.Ledger``). What is counted becomes money by
-``services.cost``, when somebody asks.
+The work of each change is counted once (``ports.Ledger``). ``services.cost`` converts it to money
+when a report is made.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCount:
-    """What became of a batch of changes."""
+    """The result of a batch of changes."""
 
     work: CountedWork
-    """That was new."""
+    """The newly counted work."""
     usd: float
     """Its cost."""
     unreadable: int = 0
-    """Changes that nothing can be made of. The outbox keeps them as dead letters."""
+    """Number of invalid changes. The outbox keeps them as dead letters."""
     tripped: Trip | None = None
-    """The daily limit was passed just now."""
+    """Whether this batch has passed the daily limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class Bookkeeper:
     """The use case.
 
     Args:
-        read: what a record of the stream says.
-        catalog: says whose asset a job is of.
-        limit: US dollars a day from which on optional work pauses; 0 for none.
+        read: parses a record of the stream.
+        catalog: gives the owner of a job's asset.
+        limit: US dollars a day beyond which optional work pauses; 0 for none.
     """
 
     read: Callable[[Mapping[str, Any]], CatalogChange | None]
@@ -62,17 +62,17 @@ class Bookkeeper:
     need: Assumptions
     limit: float = 0.0
     _asked: dict[str, int] = field(default_factory=dict)
-    """Questions to Rekognition of days that are over."""
+    """Questions to Rekognition on past days."""
 
     def count(self, shard: str, records: Sequence[Mapping[str, Any]]) -> BatchCount:
         """Count the work of changes of one shard of the stream.
 
         Args:
-            shard: its id. Positions are compared within a shard: without its name work would be
-                lost.
+            shard: id of the shard. Positions are compared within a shard: without its id work would
+                be lost.
 
         Raises:
-            ConfigurationError: the shard has no name.
+            ConfigurationError: the shard has no id.
             TransientError: the table does not answer; the same batch again completes it.
         """
         if not shard:
@@ -104,11 +104,11 @@ class Bookkeeper:
         return BatchCount(work=work, usd=usd, unreadable=unreadable, tripped=tripped)
 
     def _entry(self, change: CatalogChange) -> LedgerEntry | None:
-        """What a change is counted as; None if it is no work."""
+        """The ledger entry of a change; None if it contains no work."""
         record = change.new
         if change.job is not None:
             work = work_of_job(*change.job)
-            # Few uploads have jobs; one that is gone meanwhile is nobody's.
+            # Few uploads have jobs. If the asset is gone meanwhile, the job has no owner.
             record = self.catalog.get(change.job[1].asset) if work else None
             asset = change.job[1].asset
         else:
@@ -126,7 +126,7 @@ class Bookkeeper:
         )
 
     def _spent(self, day: str, new: CountedWork) -> tuple[float, float]:
-        """What new work of a day costs, and the day so far with it, in US dollars."""
+        """The cost of new work of a day, and of the whole day including it, in US dollars."""
         whole = sum(
             (line.work for line in self.ledger.lines(day, LedgerAccount.ALL)), CountedWork()
         )
@@ -138,7 +138,7 @@ class Bookkeeper:
         )
 
     def _asked_before(self, day: str) -> int:
-        """Questions to Rekognition on earlier days of the month; each day is read once."""
+        """Questions to Rekognition on earlier days of the month. Each day is read once."""
         earlier = [f"{day[:8]}{number:02}" for number in range(1, int(day[8:]))]
         for one in earlier:
             if one not in self._asked:

@@ -1,9 +1,9 @@
-"""Load: many clients upload to a deployment at their own times, and each outcome is noted.
+"""Load test: many clients upload to a deployment, and the outcome of each upload is recorded.
 
-The load is open: a client begins when its time has come, however many others wait (Schroeder,
-Wierman, Harchol-Balter: Open Versus Closed: A Cautionary Tale, NSDI 2006). Clients are those of
-``worker.client``. All outcomes are read from the API and from delivery, so that any deployment can
-be measured with its address and a token.
+The load is open: a client begins at its planned time, regardless of how many others wait
+(Schroeder, Wierman, Harchol-Balter: Open Versus Closed: A Cautionary Tale, NSDI 2006). The clients
+are those of ``worker.client``. All outcomes are read from the API and from delivery, so any
+deployment can be tested with its address and a token.
 """
 
 from __future__ import annotations
@@ -43,30 +43,30 @@ if TYPE_CHECKING:
     from worker.domain.events import Event
 
 GIVE_UP_SECONDS = 60.0
-"""Seconds without any progress after which what is not done is taken as lost."""
+"""Seconds without progress after which unfinished uploads count as lost."""
 LOOK_SECONDS = 0.5
-"""Between two looks at what has become of uploads, at least; and as long as a look takes."""
+"""Least interval between two polls of the outcomes; a poll may take longer."""
 LOOKED_AT = 4
-"""Uploads that a look reads one by one: 8 requests a second, of the 50 that an owner has."""
+"""Uploads that a poll reads one by one: 8 requests a second, of the 50 that an owner has."""
 VIEWERS = 64
-"""Renditions that are read at the same time."""
+"""Renditions that are read in parallel."""
 VIEW_PAUSE = 0.25
 SAY_SECONDS = 5.0
 STOPPED, GIVEN_UP, LEFT, NO_SPACE = "stopped", "given_up", "left", "client_disk"
-"""Codes of uploads that ended because of this process, and not by an answer."""
+"""Codes of uploads that this process ended, without a response."""
 LIST_LOOKS = 10
-"""After so many looks at the oldest the list is read: they may be stuck."""
+"""Number of polls of the oldest uploads after which the list is read, because these may be
+stuck."""
 _PAGE = "200"
 _NO_ANSWER = (ApiError, SafelightError, AttributeError, KeyError, TypeError, ValueError)
-"""What a look raises that learns nothing: refusals, no token, an answer that is none of this
-API's."""
+"""Errors of a poll without information: refusals, no token, a response that is not this API's."""
 
 Opened = Callable[[], httpx2.AsyncBaseTransport]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """What to run."""
+    """Options of a run."""
 
     api: str
     """Address of the API."""
@@ -79,29 +79,29 @@ class LoadOptions:
     give_up: float = GIVE_UP_SECONDS
     look: float = LOOK_SECONDS
     tag: str = field(default_factory=lambda: f"load-{secrets.token_hex(4)}")
-    """Of all assets of the run, which finds them again."""
+    """Tag of all assets of the run."""
 
 
 @dataclass(slots=True)
 class WatchedUpload:
-    """An upload while the run lasts."""
+    """An upload during the run."""
 
     outcome: UploadOutcome
     connection: ClientConnection
     open: bool = True
-    """Its client has not ended."""
+    """Whether its client is still running."""
     created: str = ""
-    """Of its record, ISO 8601."""
+    """Creation of its record, ISO 8601."""
     viewer: str | None = None
-    """Address that its first viewer reads; empty: there is nothing to be read."""
+    """URL that its first viewer reads; empty if there is none."""
     ended: float | None = None
-    """When its record was written, in seconds of the deployment's clock."""
+    """Time of its final record, in seconds of the deployment's clock."""
     found: float | None = None
-    """When the final status was seen, seconds of the run."""
+    """Time when the final status was seen, in seconds of the run."""
 
     @property
     def pending(self) -> bool:
-        """Whether anything more is to come of it."""
+        """Whether the upload is unfinished."""
         if self.open:
             return True
         one = self.outcome
@@ -119,10 +119,10 @@ class LoadRun:
     """One run.
 
     Args:
-        say: is told in a sentence, every few seconds, how far it is.
-        stop: ends the sending; what was sent is still checked.
-        events: returns the events of the deployment so far, where they can be read.
-        transport: makes what sends requests; for tests.
+        say: called every few seconds with a sentence about the progress.
+        stop: ends sending; sent uploads are still checked.
+        events: returns the events of the deployment so far, if they can be read.
+        transport: makes the HTTP transport; for tests.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class LoadRun:
     ) -> None:
         self._options, self._say, self._stop = options, say, stop or Stop()
         self._events = events
-        # A client has connections of its own: none is kept for the next one.
+        # Each client has separate connections: none is reused by the next client.
         alone = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
         self._transport = transport or (lambda: httpx2.AsyncHTTPTransport(limits=alone))
         self._reading = transport or httpx2.AsyncHTTPTransport
@@ -146,14 +146,14 @@ class LoadRun:
         self._by_asset: dict[str, WatchedUpload] = {}
         self._progress = 0.0
         self._looks = 0
-        """Looks at everything that waits since the last progress."""
+        """Complete polls since the last progress."""
         self._offsets = _Clock()
 
     async def run(self) -> LoadReport:
         """Send the load, wait for the outcomes, check them.
 
         Raises:
-            ApiError: the API does not answer at the beginning, or refuses the token.
+            ApiError: the API does not answer at the start, or refuses the token.
         """
         from worker.services.load_check import Checker
 
@@ -172,7 +172,7 @@ class LoadRun:
             self._set_times()
             outcomes = {number: seen.outcome for number, seen in self._uploads.items()}
             self._say(f"checking {len(outcomes)} uploads")
-            # The pauses between so many attempts last about as long as that.
+            # The delays between these attempts add up to about that time.
             attempts = min(max(int(math.log2(options.give_up / FIRST_PAUSE)) + 2, 2), ATTEMPTS)
             checker = Checker(
                 outcomes=outcomes,
@@ -187,7 +187,7 @@ class LoadRun:
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[tuple[httpx2.AsyncClient, httpx2.AsyncClient]]:
-        """Requests of the simulated clients, and those of this process."""
+        """HTTP clients: one for the simulated clients, one for this process."""
         transport = LoadTransport(self._transport(), self._options.api)
         async with (
             httpx2.AsyncClient(transport=transport, timeout=TIMEOUT) as uploader,
@@ -217,7 +217,7 @@ class LoadRun:
         self._note_progress()
 
     async def _sleep_until(self, at: float) -> None:
-        """Sleep, and wake up early if somebody asks for the end."""
+        """Sleep, and wake up early if the run is stopped."""
         while (left := at - self._now()) > 0 and not self._stop.requested:
             await anyio.sleep(min(left, 0.2))
 
@@ -258,7 +258,7 @@ class LoadRun:
                 path, name=f"{name.stem}-{planned.number}{name.suffix}", tags=[options.tag], **more
             )
             uploaded = self._now()
-        except (ApiError, SafelightError) as error:  # ours: the file of the token cannot be read
+        except (ApiError, SafelightError) as error:  # a local error: the token file cannot be read
             code = error.code
         except OSError:
             code = NO_SPACE
@@ -294,23 +294,22 @@ class LoadRun:
     # --- watching -------------------------------------------------------------------------------
 
     async def _await_outcomes(self) -> None:
-        """Until nothing more is to come, or nothing has come for long."""
+        """Wait until all uploads are finished, or until there is no progress."""
         give_up = self._options.give_up
         while any(seen.pending for seen in self._uploads.values()):
             if self._stop.requested:
-                # What is on its way is given up; what has arrived gets a moment.
+                # Uploads in transit are abandoned; uploads that have arrived get a moment more.
                 give_up = min(give_up, 10.0)
                 if not any(not one.open and one.pending for one in self._uploads.values()):
                     return
-            # A slow API must not make slow uploads lost ones: each was looked at in this time.
+            # A slow API must not turn slow uploads into lost ones: each was polled in this time.
             if self._now() - self._progress > give_up and self._looks > 1:
                 return
             await anyio.sleep(0.1)
 
     async def _watch(self, http: httpx2.AsyncClient, tasks: TaskGroup) -> None:
-        """Look for outcomes again and again: at the uploads that have waited longest and, if most
-        of those are decided, or after some looks, at the list of all. A list costs as much as
-        reading each asset of it."""
+        """Poll the outcomes: of the uploads that have waited longest and, if most of those are
+        decided or after some polls, of all. A list costs as much as reading each of its assets."""
         client = AsyncClient(self._options.api, self._options.token, http=http, attempts=1)
         limiter = anyio.CapacityLimiter(VIEWERS)
 
@@ -347,10 +346,10 @@ class LoadRun:
     async def _look_at_all(
         self, client: AsyncClient, look: Callable[[WatchedUpload, Mapping[str, Any]], None]
     ) -> None:
-        """Look at the list of the run's assets, from the oldest that is not decided on."""
+        """Read the list of the run's assets, from the oldest undecided asset on."""
         created = [one.created for one in self._uploads.values() if one.created and one.pending]
         since = min(created, default=None)
-        with suppress(*_NO_ANSWER):  # a later look may tell; the check tells in the end
+        with suppress(*_NO_ANSWER):  # a later poll or the final check will tell
             async for shown in client.list(tag=self._options.tag, since=since, limit=_PAGE):
                 seen = self._by_asset.get(str(shown.get("id")))
                 if seen is not None:
@@ -385,7 +384,7 @@ class LoadRun:
         http: httpx2.AsyncClient,
         limiter: anyio.CapacityLimiter,
     ) -> None:
-        """Read a rendition as its first viewer does, until it is there."""
+        """Read a rendition like its first viewer, until it exists."""
         pause = VIEW_PAUSE
         async with limiter:
             while True:
@@ -420,7 +419,7 @@ class LoadRun:
     # --- the end --------------------------------------------------------------------------------
 
     def _set_times(self) -> None:
-        """Times of the deployment become times of the run."""
+        """Convert times of the deployment to times of the run."""
         began = self._began_at.timestamp()
         for seen in self._uploads.values():
             connection, created = seen.connection, _seconds(seen.created)
@@ -434,7 +433,7 @@ class LoadRun:
             if seen.found is None:
                 continue
             told = None if seen.ended is None else seen.ended - began - ahead
-            # Never after it was seen, never before the client had begun.
+            # Clamped between the client's start and the time when it was seen.
             accepted = seen.found if told is None else min(told, seen.found)
             seen.outcome = replace(
                 seen.outcome, accepted=max(accepted, seen.outcome.begun or seen.outcome.at)
@@ -467,21 +466,21 @@ class LoadRun:
 
 @dataclass(slots=True)
 class _Clock:
-    """How far the clock of the deployment is ahead of this one, from times between which both
-    clocks must have shown the same moment (as RFC 5905 bounds an offset by the round trip)."""
+    """The offset of the deployment's clock from this one, bounded by the times of requests and
+    responses (as RFC 5905 bounds an offset by the round trip)."""
 
     least: float = float("-inf")
     most: float = float("inf")
     middles: list[float] = field(default_factory=list)
 
     def add(self, least: float, most: float) -> None:
-        """The difference is between these, if clocks run evenly."""
+        """Add bounds of the difference, assuming that the clocks run evenly."""
         self.least, self.most = max(self.least, least), min(self.most, most)
         self.middles.append((least + most) / 2)
 
     @property
     def difference(self) -> float:
-        """Seconds; 0 where that explains all that was seen."""
+        """Seconds; 0 if that is within all bounds."""
         if self.least <= self.most:
             if self.least <= 0 <= self.most or not self.middles:
                 return 0.0
@@ -501,7 +500,7 @@ def run(
 
 
 def first_url(shown: Mapping[str, Any]) -> str | None:
-    """The address of the first file of an asset that a viewer may read; None if there is none."""
+    """The URL of an asset's first file that a viewer may read; None if there is none."""
     for listed in (shown.get("renditions"), shown.get("first_view")):
         for one in listed or ():
             if isinstance(one, Mapping) and isinstance(one.get("url"), str):
@@ -513,7 +512,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")
 
 
 def _seconds(text: object) -> float | None:
-    """A time of the API in seconds since 1970; None if it is none."""
+    """A time of the API in seconds since 1970; None if it is invalid."""
     if not isinstance(text, str) or not _TIME.fullmatch(text):
         return None
     try:

@@ -1,7 +1,8 @@
-"""The check at the end of a load: nothing lost, nothing doubled, each verdict as the mix expects.
+"""The check at the end of a load test: no upload is lost or doubled, and each verdict is as the mix
+expects.
 
-Everything is read again from the API and from delivery, each asset with its timeline and each of
-its files. Where events can be read, each outcome must have exactly one.
+It reads each asset with its timeline from the API, and each file from delivery. If events can be
+read, each outcome must have exactly one event.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from worker.domain.events import Event
 
 READERS = 8
-"""Assets that are read at the same time."""
+"""Assets that are read in parallel."""
 BLIND = frozenset({"unreachable", "token_expired", "token_invalid", "token_missing", "not_allowed"})
-"""Codes after which no other asset can be read either."""
+"""Codes after which no further asset can be read."""
 EVENT_SECONDS = 10.0
-"""How long an event may take after its record."""
+"""Longest delay of an event after its record."""
 _PAUSE = 0.5
 _OPEN = frozenset({"accepted", "published"})
 
@@ -40,12 +41,12 @@ class Checker:
     """Checks the outcomes of a run.
 
     Args:
-        outcomes: by their numbers.
-        tag: of all assets of the run.
-        client: of the API.
+        outcomes: outcomes by number.
+        tag: tag of all assets of the run.
+        client: client of the API.
         http: reads files.
-        events: returns the events so far; None: there are none to be read.
-        give_up: seconds that a file or an event may take.
+        events: returns the events so far; None if they cannot be read.
+        give_up: seconds to wait for a file or an event.
     """
 
     def __init__(
@@ -71,11 +72,11 @@ class Checker:
 
     @property
     def outcomes(self) -> tuple[UploadOutcome, ...]:
-        """As they are at the end."""
+        """The final outcomes."""
         return tuple(self._outcomes.values())
 
     async def run(self) -> tuple[LoadFinding, ...]:
-        """Find everything that is wrong."""
+        """Return all findings."""
         for one in self._outcomes.values():
             if one.error and one.error not in {"stopped", "left"}:
                 self._add(Flaw.REFUSED, f"the client has given up: {one.error}", one)
@@ -127,7 +128,7 @@ class Checker:
             await self._check(one, shown)
         except (ApiError, SafelightError) as error:  # ours: the file of the token cannot be read
             if error.code in {"asset_missing", "asset_erased"}:
-                # Who was refused, or left, may have left nothing behind.
+                # An upload that was refused or abandoned may have left nothing behind.
                 if one.uploaded is not None:
                     self._add(Flaw.LOST, f"its record is gone: {error.code}", one)
                 return
@@ -154,7 +155,8 @@ class Checker:
     def _check_outcome(self, one: UploadOutcome, shown: Mapping[str, Any]) -> None:
         status, code = one.status, one.code
         if one.uploaded is None and not one.abandoned:
-            # Nobody told the client whether its bytes have arrived: both is right, half is not.
+            # The client does not know whether its bytes have arrived: all or none are right, half
+            # is not.
             if status not in FINAL and status != WAITING:
                 self._add(Flaw.LOST, f"is {status}, not final", one)
             return
@@ -188,7 +190,7 @@ class Checker:
                 self._add(Flaw.FILES, f"rendition {name} {problem}", one)
 
     async def _file_problem(self, rendition: Mapping[str, Any]) -> str:
-        """What is wrong with a file that a viewer reads; empty if nothing is."""
+        """The defect of a file that a viewer reads; empty if it is right."""
         end, pause = anyio.current_time() + self._give_up, _PAUSE
         while True:
             problem = await self._read_file(rendition)
@@ -212,7 +214,7 @@ class Checker:
     # --- all of them ----------------------------------------------------------------------------
 
     async def _check_list(self) -> None:
-        """The run's assets are those of its uploads, and no others."""
+        """Check that the run's assets are exactly those of its uploads."""
         if self._blind:
             self._add(Flaw.UNCHECKED, f"the list of assets could not be read: {self._blind}")
             return
@@ -227,7 +229,7 @@ class Checker:
             return
         unfinished = sum(not one.asset for one in self._outcomes.values())
         strangers = [asset for asset in listed if asset not in known]
-        # The answer to a client that has given up may be lost, with an asset that waits.
+        # If the response to a client that gave up was lost, its waiting asset exists.
         for asset in strangers[unfinished:]:
             self._add(Flaw.DOUBLED, "is a record that no upload has made", asset=asset)
         for one in self._outcomes.values():
@@ -237,7 +239,8 @@ class Checker:
                 self._add(Flaw.DOUBLED, f"is listed {listed[one.asset]} times", one)
 
     def _compare_files(self) -> None:
-        """The same bytes have the same files, uploads of one file of the mix the same sizes."""
+        """Check that equal bytes have equal files, and that all uploads of a file of the mix have
+        the same sizes."""
         sets: defaultdict[str, Counter[frozenset[tuple[str, str, int, int]]]] = defaultdict(Counter)
         for number, found in self._files.items():
             shape = frozenset(each[:4] for each in found)
@@ -259,7 +262,8 @@ class Checker:
     # --- events ---------------------------------------------------------------------------------
 
     async def _check_events(self) -> None:
-        """Each outcome has one event. One may be told twice, with the same id."""
+        """Check that each outcome has one event. An event may be delivered twice with the same
+        id."""
         if self._events is None:
             return
         wanted = {one.asset: one for one in self._outcomes.values() if one.status in FINAL}
@@ -293,5 +297,5 @@ class Checker:
 
 
 def _told_as(status: str) -> str:
-    """The event that tells of a status (docs/events.md)."""
+    """The event type of a status (docs/events.md)."""
     return "held" if status == "review" else status

@@ -1,8 +1,9 @@
-"""Connections of load: a client is slow, is cut off once, or leaves halfway; requests are counted.
+"""Simulated connections of a load test: slow, broken once, or abandoned halfway; requests are
+counted.
 
-The transport stands below the ordinary client of the API (``worker.client``), so that everything
-above it is what a real client does. Which client a request belongs to is a context variable: the
-tasks of one upload share it.
+The transport is below the ordinary client of the API (``worker.client``), so everything above it is
+real client code. A context variable, shared by the tasks of one upload, identifies the client of a
+request.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ import httpx2
 from worker.domain.load import PlannedUpload
 
 PIECE_SECONDS = 0.1
-"""A slow connection takes so many seconds' bytes at a time."""
+"""A slow connection sends the bytes of this many seconds at a time."""
 SMALLEST_PIECE = 512
 
 
 class ClientLeft(Exception):
-    """The client of an upload has gone away in the middle of it."""
+    """The client of an upload has disconnected in the middle of it."""
 
 
 @dataclass(slots=True)
 class ClientConnection:
-    """The connection of one client, and what was seen on it."""
+    """The connection of one client, with its measurements."""
 
     planned: PlannedUpload
     asset: str = ""
     ticket: float | None = None
-    """When the API had answered with a ticket; seconds of ``time.monotonic``."""
+    """Time when the API had answered with a ticket; seconds of ``time.monotonic``."""
     asked: float | None = None
-    """When that request was sent."""
+    """Time when that request was sent."""
     failed: int = 0
-    """Requests that got no answer, or another one than 2xx."""
+    """Number of requests without a 2xx response."""
     was_cut: bool = False
 
     def shaped(self, request: httpx2.Request) -> httpx2.Request:
-        """The request with the body as this connection lets it through."""
+        """The request with its body limited by this connection."""
         planned = self.planned
         cut = planned.cut and not self.was_cut
         if not (planned.abandoned or cut or planned.bytes_per_second):
@@ -63,16 +64,16 @@ class ClientConnection:
 
 
 CONNECTION: ContextVar[ClientConnection | None] = ContextVar("connection", default=None)
-"""Of the client that a task works for."""
+"""The connection of the client that a task belongs to."""
 
 
 class _ShapedBody(httpx2.AsyncByteStream):
     """A body that is sent slowly, or ends early.
 
     Args:
-        rate: bytes a second; None: as fast as it goes.
-        ends: bytes after which the connection ends; None: it does not.
-        left: it ends because the client has left, not because the line was cut.
+        rate: bytes a second; None for no limit.
+        ends: bytes after which the connection ends; None if it does not.
+        left: whether it ends because the client disconnects, instead of a broken connection.
     """
 
     def __init__(
@@ -104,7 +105,8 @@ class _ShapedBody(httpx2.AsyncByteStream):
 
 
 async def _blocks(body: httpx2.AsyncByteStream) -> AsyncGenerator[bytes, None]:
-    """The blocks of a body. Its own iterator is closed with this one, not when it is collected."""
+    """The blocks of a body. The inner iterator is closed together with this one, not by garbage
+    collection."""
     iterator = body.__aiter__()
     try:
         async for block in iterator:
@@ -118,7 +120,7 @@ class LoadTransport(httpx2.AsyncBaseTransport):
     """Sends requests of simulated clients.
 
     Args:
-        inner: that sends them over the network.
+        inner: the transport that sends requests over the network.
         api: address of the API; all other requests go to the store.
     """
 
@@ -126,7 +128,7 @@ class LoadTransport(httpx2.AsyncBaseTransport):
         self._inner, self._api = inner, api.rstrip("/") + "/"
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request as the connection of its client lets it through."""
+        """Send a request through the simulated connection of its client."""
         connection = CONNECTION.get()
         if connection is None:
             return await self._inner.handle_async_request(request)
@@ -153,7 +155,8 @@ class LoadTransport(httpx2.AsyncBaseTransport):
 
 
 def _note_ticket(connection: ClientConnection, body: bytes, sent: float) -> None:
-    """Remember the asset of an upload that has begun. What is no such answer the client refuses."""
+    """Record the asset of an upload that has begun. The client itself refuses an invalid
+    response."""
     try:
         asset = json.loads(body)["asset"]
     except (ValueError, KeyError, TypeError):

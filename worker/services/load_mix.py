@@ -1,4 +1,5 @@
-"""Mixes of load: TOML to :class:`~worker.domain.load.Mix`, strictly, and the bytes of its files.
+"""Mix files of load tests: strict TOML to :class:`~worker.domain.load.Mix`, and the bytes of the
+files.
 
 docs/load.md describes the keys and is tested against :data:`FILE` and :data:`CLIENTS`.
 """
@@ -37,11 +38,11 @@ MAXIMUM_FILES = 100
 MAXIMUM_MATCHES = 10_000
 """Files of a pattern."""
 MAXIMUM_BYTES = 256 * 1024**2
-"""Of a file, which is held in memory for the whole run."""
+"""Most bytes of a file, which is in memory for the whole run."""
 MAXIMUM_HELD = 1024**3
 """Bytes of all files of a mix together."""
 TOLERANCE = 0.001
-"""Shares may miss 1 by so much: thirds are written as 0.333."""
+"""Tolerance of the sum of shares: thirds are written as 0.333."""
 
 _SHARE = _number(0, 1)
 FILE: Final = RecipeTable(
@@ -88,16 +89,16 @@ _TOP: Final = RecipeTable(
 
 
 Makers = Mapping[str, Callable[[float], bytes]]
-"""What makes the bytes of samples at a scale, by their names."""
+"""Functions that make the bytes of a sample at a scale, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilledMix:
-    """A mix, and the bytes of its files."""
+    """A mix with the bytes of its files."""
 
     mix: Mix
     contents: Mapping[str, bytes]
-    """By the names of the files in the mix."""
+    """Contents by the names of the files in the mix."""
 
 
 def read(
@@ -109,9 +110,10 @@ def read(
     """Read a mix file and the files that it names.
 
     Args:
-        path: of the mix.
-        folder: that the paths in it start at, and stay in; None: that of the mix.
-        makers: returns what makes samples; called if the mix has any.
+        path: path of the mix file.
+        folder: folder that the paths in it are relative to and may not leave; None for the folder
+            of the mix.
+        makers: returns the makers of samples; called only if the mix has samples.
 
     Raises:
         MixError: with every mistake and its path.
@@ -155,7 +157,7 @@ class _MixReader:
 
     def _check_sums(self) -> None:
         if self._problems:
-            return  # what is wrong with an entry explains what is missing
+            return  # the mistakes of the entries already explain the missing files
         total = math.fsum(one.share for one in self._files)
         if abs(total - 1) > TOLERANCE:
             self._problems.add("files", f"the shares are {total:.6g} together, must be 1")
@@ -237,12 +239,12 @@ class _MixReader:
 
 
 def marked(data: bytes, text: str) -> bytes:
-    """A file with a text in it that changes its bytes and nothing that is seen.
+    """A file with an inserted text that changes its bytes but not the picture.
 
     JPEG: a comment (ITU-T T.81, B.2.4.5). PNG: a tEXt chunk behind the header (ISO 15948, 11.3.4).
     GIF: a comment extension (GIF89a, 24). AVIF and HEIC: a free box (ISO 14496-12, 8.1.2). WebP: a
-    chunk of an unknown kind, which readers ignore (RFC 9649, 2.7). Others get it at their end. An
-    empty file stays empty.
+    chunk of an unknown kind, which readers ignore (RFC 9649, 2.7). Other formats get the text at
+    their end. An empty file stays empty.
     """
     said = text.encode()
     if not data:

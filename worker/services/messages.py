@@ -1,18 +1,17 @@
-"""What queues deliver, as values. Everything in a message is from outside.
+"""Parses messages of queues. Everything in a message is untrusted.
 
 ``changes_in`` understands S3 event notifications (Amazon S3 User Guide, "Event message structure"),
 EventBridge's "Object Created" and "Object Deleted" events, and either of them wrapped: by a pipe
 that passes whole SQS records on, or by Lambda in its record of an asynchronous event that failed
 (AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations").
-``s3:TestEvent`` and other kinds of events change no original: such a message is done without work.
-Neither does a folder, as the S3 console makes them: a key that ends in ``/``, without any bytes.
+``s3:TestEvent`` and other kinds of events change no original: such a message needs no work. Neither
+does a folder of the S3 console: an empty object whose key ends in ``/``.
 
-``asset_event`` reads events of our own bus.
-
-``not_started`` reads dead letters of the workflow function: heavy work that was not started. Either
-EventBridge could not deliver the event: the letter is the event, with the reason in its attributes
-(EventBridge User Guide, "Using dead-letter queues to process undelivered events"). Or the function
-failed on it: the letter is Lambda's record of the call with the event in it.
+``asset_event`` reads events of Safelight's bus. ``not_started`` reads dead letters of the workflow
+function: heavy work that was not started. Either EventBridge could not deliver the event: the
+letter is the event, with the reason in its attributes (EventBridge User Guide, "Using dead-letter
+queues to process undelivered events"). Or the function failed on it: the letter is Lambda's record
+of the call with the event in it.
 """
 
 from __future__ import annotations
@@ -33,18 +32,18 @@ from worker.domain.review import concerns_reviews
 Change: TypeAlias = ObjectVersion | Removal
 
 _DEPTH = 4
-"""Most wrappings of an event, itself included: sent back by hand, a failed call's record, an SQS
-record, the event."""
+"""Deepest nesting of an event: redriven by hand, the record of a failed call, an SQS record, the
+event."""
 
 
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
 _LARGEST = 2**50
-"""Bytes: more than any object store holds in one, and a number that every reader of JSON knows."""
+"""Largest accepted size in bytes: larger than any object, and exact in every JSON parser."""
 
 UNDELIVERED = "undelivered"
 """EventBridge could not deliver the event to the function."""
 FUNCTION_FAILED = "failed"
-"""The function failed with an error that is none of ours."""
+"""The function failed with an error that is not a ``SafelightError``."""
 
 
 class _Unknown(ValueError):
@@ -52,16 +51,15 @@ class _Unknown(ValueError):
 
 
 _MALFORMED = (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError)
-"""What reading the values of a message raises if one of them is of another kind than it should be,
-or nested too deeply."""
+"""Errors raised by reading a message with values of a wrong type, or with too deep nesting."""
 
 
 def changes_in(body: str, traceparent: str = "") -> tuple[Change, ...]:
-    """The uploads and removals a message announces; none if it announces something else.
+    """The uploads and removals that a message announces; empty for other messages.
 
     Args:
-        body: of the message.
-        traceparent: of the message's attributes; one in the body stands over it.
+        body: body of the message.
+        traceparent: trace context from the message's attributes; one in the body takes precedence.
 
     Raises:
         MalformedMessage: not JSON, or not an event of any known form.
@@ -80,8 +78,8 @@ def _parsed(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: it is none, or has half of a surrogate pair in it: no store, catalog or log can
-            hold that.
+        ValueError: the text is invalid, or contains a lone surrogate, which no store, catalog or
+            log can hold.
         RecursionError: it is nested too deeply.
     """
     value = json.loads(text)
@@ -91,7 +89,7 @@ def _parsed(text: str) -> Any:
 
 
 def mistake(error: Exception) -> str:
-    """The fault of a message, for readers of dead letters."""
+    """The defect of a message, for the cause of its dead letter."""
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"
     if isinstance(error, _Unknown):
@@ -101,19 +99,19 @@ def mistake(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """A message that is sent on: what was sent first, and what is known about it."""
+    """A forwarded message: its original body with its metadata."""
 
     id: str
-    """Of the message that it was."""
+    """Id of the original message."""
     body: str
-    """What was sent first."""
+    """The original body."""
     traceparent: str = ""
     redriven: bool = False
-    """Sent back from a dead-letter queue: it has failed before."""
+    """Whether it was sent back from a dead-letter queue, so it has failed before."""
 
 
 def wrapped(envelope: Envelope) -> str:
-    """The body to send: the message as a pipe passes it on, with two words of ours."""
+    """The body to send: the message in the form of a pipe's, with two additional fields."""
     value: dict[str, object] = {"messageId": envelope.id, "body": envelope.body}
     if envelope.redriven:
         value["redriven"] = True
@@ -123,7 +121,7 @@ def wrapped(envelope: Envelope) -> str:
 
 
 def unwrapped(body: str) -> Envelope:
-    """What a body holds; itself, if it was not wrapped here. Never fails."""
+    """The envelope of a body; a body that was not wrapped is its own content. Never fails."""
     try:
         value = _parsed(body)
     except (ValueError, RecursionError):
@@ -139,10 +137,10 @@ def unwrapped(body: str) -> Envelope:
 
 
 def announcement(source: ObjectVersion, *, sender: str) -> str:
-    """The body of a message that announces an upload again, as S3 would have done.
+    """The body of a message that announces an upload again, in the form of S3's.
 
     Args:
-        sender: who says so, in place of ``aws:s3``.
+        sender: the sender, in place of ``aws:s3``.
     """
     item: dict[str, object] = {
         "key": quote_plus(source.key),
@@ -215,7 +213,7 @@ def _from_event_bridge(event: dict[str, Any], traceparent: str) -> Iterator[Chan
 
 def _removal(bucket: str, key: str, item: dict[str, Any], time: str, *, expired: bool) -> Removal:
     _check_name(bucket, key)
-    sequencer = item.get("sequencer") or ""  # expirations may come without one
+    sequencer = item.get("sequencer") or ""  # expirations may lack a sequencer
     if sequencer:
         _check_sequencer(sequencer)
     return Removal(
@@ -239,7 +237,7 @@ def _check_name(bucket: object, key: object) -> None:
 
 
 def _check_sequencer(sequencer: object) -> None:
-    """Compared as hexadecimal: anything else has no order."""
+    """Check that a sequencer is hexadecimal, because it is compared as such."""
     if not (isinstance(sequencer, str) and _HEXADECIMAL.fullmatch(sequencer)):
         raise _Unknown("its sequencer is no hexadecimal number")
 
@@ -272,10 +270,10 @@ def _upload(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetEvent:
-    """An event of an asset, as a rule of the bus puts it into a queue."""
+    """An event of an asset, in the form that a rule of the bus puts into a queue."""
 
     id: str
-    """Of the bus: an event that is published twice has two."""
+    """Id given by the bus: an event that is published twice has two ids."""
     type: str
     asset: str
     time: str = ""
@@ -284,10 +282,10 @@ class AssetEvent:
 
 
 def asset_event(body: str) -> AssetEvent:
-    """The event that a message is.
+    """Parse the message of an event.
 
     Raises:
-        MalformedMessage: it is none, or its asset is no asset's id.
+        MalformedMessage: it is not an event, or its asset is not a valid id.
     """
     try:
         event = _parsed(body)
@@ -319,15 +317,15 @@ class NotStarted:
     asset: str
     version: str
     cause: str
-    """The code of an error, or one of this module's."""
+    """Code of an error, or one of this module's codes."""
     reason: str
 
 
 def not_started(body: str, attributes: Mapping[str, str]) -> NotStarted:
-    """What a letter says.
+    """Parse a dead letter of the workflow function.
 
     Raises:
-        MalformedMessage: it is neither of the two.
+        MalformedMessage: it has neither of the two forms.
     """
     try:
         value = _parsed(body)
@@ -354,7 +352,7 @@ def not_started(body: str, attributes: Mapping[str, str]) -> NotStarted:
 
 
 def _failure(answer: Any) -> tuple[str, str]:
-    """Cause and reason, from what a call of the function ended with."""
+    """Cause and reason, from the record of a failed call."""
     if not isinstance(answer, Mapping):
         return (
             FUNCTION_FAILED,

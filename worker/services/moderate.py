@@ -1,8 +1,8 @@
 """Moderation in tiers: earlier verdicts, a classifier, Rekognition; people come after them.
 
-``FirstLook`` is the part of ingest: what it decides costs no call of AWS but reads of the catalog.
-``ModerateStage`` is the stage ``moderate`` of a workflow: it asks about what is left open, and
-about the sample. docs/moderation.md explains the tiers.
+``FirstLook`` runs in ingest: its decisions need no AWS calls except reads of the catalog.
+``ModerateStage`` is the stage ``moderate`` of a workflow: it examines undecided pictures and the
+sample. docs/moderation.md explains the tiers.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ from worker.services.access import Access
 from worker.services.breaker import OptionalWork, never
 
 MOST_STILLS = 4
-"""Of an animation, or of a picture that is delivered in several cuts."""
+"""Most stills of an animation, or of a picture with several crops."""
 VIDEO_STILLS = 8
-"""Of a video: its poster, and frames of its storyboard. Each is a call of Rekognition."""
+"""Stills of a video: its poster, and frames of its storyboard. Each is a call of Rekognition."""
 CLEAR_SIDE = 640
-"""Pixels of the longer side that are enough to see what is in a picture; Rekognition and
-classifiers reduce it further."""
+"""Pixels of the longer side that suffice for moderation; Rekognition and classifiers reduce a
+picture further."""
 DISTANCE = 3
-"""Bits in which near duplicates differ at most: what the catalog can find."""
+"""Most bits in which near duplicates differ: the limit of the catalog's search."""
 BRIEF = "public, max-age=10"
-"""Cache-Control of a blurred picture: soon there will be the picture itself, or none."""
+"""Cache-Control of a blurred picture, which is soon replaced or removed."""
 POSTER = "poster"
 GIVE_UP = "unavailable"
-"""Parameter of the stage that a machine sets when it has tried often enough."""
+"""Parameter of the stage that the state machine sets after its last retry."""
 NO_CLASSIFIER = (
     "moderation has the tier classifier, and this deployment has no classifier: set "
     'SAFELIGHT_CLASSIFIER, or tiers = ["earlier", "rekognition"] in the recipe'
@@ -85,7 +85,7 @@ _CUE = re.compile(r"^([\w./-]{1,200})#xywh=(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5
 _log = logging.getLogger(__name__)
 
 Stills = Callable[[], Sequence[bytes]]
-"""Gives JPEGs to look at; called only if somebody looks."""
+"""Returns JPEGs to examine; called only if a moderator is asked."""
 Picture = TypeVar("Picture", Rendition, StoredRendition)
 
 
@@ -93,13 +93,13 @@ Picture = TypeVar("Picture", Rendition, StoredRendition)
 
 
 def looked_at(renditions: Iterable[Picture], whole: tuple[int, int]) -> Sequence[Picture]:
-    """The renditions that show all that is delivered of a picture.
+    """The renditions that together show everything that is delivered of a picture.
 
-    One that shows the whole picture is enough. Where all are cuts, one of each shape is needed. Of
-    an animation one that moves is needed too: its stills show the first frame only.
+    One uncropped rendition is enough. If all are cropped, one of each aspect ratio is needed. For
+    an animation an animated rendition is needed too, because its stills show only the first frame.
 
     Args:
-        renditions: of one original.
+        renditions: renditions of one original.
         whole: width and height of the original, upright.
     """
     usable = [one for one in renditions if one.format is not Format.JXL and not one.same_as]
@@ -125,7 +125,7 @@ def _of_each_cut(usable: Sequence[Picture], whole: tuple[int, int]) -> list[Pict
 
 
 def _clearest(alike: Sequence[Picture]) -> Picture:
-    """Of several sizes and formats the common one, with no more pixels than needed."""
+    """Of several sizes and formats, the common format with no more pixels than needed."""
     common = [one for one in alike if one.format is Format.JPEG] or alike
     large = [one for one in common if max(one.width, one.height) >= CLEAR_SIDE]
     size = min if large else max
@@ -133,10 +133,10 @@ def _clearest(alike: Sequence[Picture]) -> Picture:
 
 
 def stills_of(renditions: Sequence[Rendition], whole: tuple[int, int]) -> Sequence[bytes]:
-    """JPEGs of what was made of an upload, for moderators.
+    """JPEGs of an upload's renditions, for moderators.
 
     Raises:
-        EngineError: it has no rendition that could be looked at.
+        EngineError: it has no suitable rendition.
     """
     chosen = looked_at(renditions, whole)
     if not chosen:
@@ -156,12 +156,12 @@ def stills_of(renditions: Sequence[Rendition], whole: tuple[int, int]) -> Sequen
 
 
 def moderated(record: AssetRecord, found: Moderation | None, workflow: str) -> AssetRecord:
-    """A record that is about to be committed, with what follows from a verdict.
+    """A record that is about to be committed, with the effects of a verdict.
 
     Args:
-        record: as it would be without moderation.
-        found: None: the recipe asks for none.
-        workflow: that the recipe names: what is escalated goes through it.
+        record: the record without moderation.
+        found: the verdict; None if the recipe has no moderation.
+        workflow: the recipe's workflow for escalated uploads.
     """
     if found is None:
         return record
@@ -175,7 +175,7 @@ def moderated(record: AssetRecord, found: Moderation | None, workflow: str) -> A
 
 
 def put_blurred(store: ObjectStore, bucket: str, record: AssetRecord, data: bytes) -> None:
-    """Store what everybody gets while a person looks at an asset.
+    """Store the blurred picture that is served during a review.
 
     Raises:
         TransientError: the store does not answer.
@@ -192,7 +192,7 @@ def put_blurred(store: ObjectStore, bucket: str, record: AssetRecord, data: byte
 
 
 def verdict_of(found: Moderation) -> Verdict:
-    """Why an asset is rejected or waits: the code and a sentence for a person."""
+    """Why an asset is rejected or waits: a code and a sentence for a person."""
     code = MODERATION_HELD
     if found.outcome is ModerationOutcome.REJECT:
         code = MODERATION_REJECTED
@@ -202,12 +202,12 @@ def verdict_of(found: Moderation) -> Verdict:
 
 
 def undecided(time: str) -> Moderation:
-    """What is said of a picture that nobody was asked about yet."""
+    """The verdict of a picture that no moderator has examined yet."""
     return Moderation(outcome=ModerationOutcome.UNCERTAIN, tier=ModerationTier.EARLIER, time=time)
 
 
 def unavailable(rules: ModerationRules, error: str, time: str) -> Moderation:
-    """What follows where no moderator can be asked, as the recipe wants it.
+    """The verdict of the recipe if no moderator can be asked.
 
     Args:
         rules: of the recipe.
@@ -224,7 +224,7 @@ def unavailable(rules: ModerationRules, error: str, time: str) -> Moderation:
 
 
 def drawn(version: str, share: float) -> bool:
-    """Whether a version belongs to a random sample. The same version always does, or never."""
+    """Whether a version belongs to the random sample. The answer is the same each time."""
     return int(version[:8], 16) < share * 2**32
 
 
@@ -233,7 +233,7 @@ def drawn(version: str, share: float) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadedContent:
-    """What an upload is, as far as moderation goes by it."""
+    """The facts about an upload that moderation uses."""
 
     version: str
     phash: str
@@ -253,22 +253,22 @@ class FirstLook:
     classifier: Moderator | None = None
     now: Callable[[], datetime] = field(default=_utc)
     put_off: Callable[[OptionalWork], bool] = field(default=never)
-    """Whether samples are not taken today."""
+    """Whether sampling is paused."""
 
     def check(self, recipe: Recipe) -> None:
-        """Raise ConfigurationError if a recipe asks for a classifier, and there is none."""
+        """Raise ConfigurationError if a recipe needs a classifier and there is none."""
         rules = recipe.moderation
         wanted = rules is not None and ModerationTier.CLASSIFIER in rules.tiers
         if wanted and self.classifier is None:
             raise ConfigurationError(f"recipe {recipe.name}: {NO_CLASSIFIER}")
 
     def judge(self, rules: ModerationRules, content: UploadedContent, look: Stills) -> Moderation:
-        """What is known or found out about an upload at once.
+        """The verdict of the tiers ``earlier`` and ``classifier``.
 
         Args:
             rules: of the recipe.
-            content: of the upload.
-            look: gives JPEGs for the classifier; called only if that is asked.
+            content: content of the upload.
+            look: returns JPEGs for the classifier; called only if it is asked.
 
         Raises:
             TransientError: the catalog does not answer.
@@ -293,11 +293,11 @@ class FirstLook:
         return replace(found, sampled=sampled)
 
     def earlier(self, rules: ModerationRules, content: UploadedContent) -> Moderation | None:
-        """The verdict that follows from earlier ones, if there is one.
+        """The verdict that follows from earlier verdicts, if there is one.
 
-        Of the same bytes a person's decision counts, else the labels that Rekognition saw, by the
-        rules of today. Of near duplicates only what was rejected or is held counts, and leads to a
-        person: who changes a few pixels of an approved picture has not had those approved.
+        For identical bytes the decision of a person counts, else the labels of Rekognition, by the
+        current rules. For near duplicates only a rejection or a hold counts, and leads to a person:
+        a picture with a few changed pixels must not inherit an approval.
 
         Raises:
             TransientError: the catalog does not answer.
@@ -343,7 +343,7 @@ def _following(known: Moderation, asset: str, outcome: ModerationOutcome, time: 
 
 def copied(of: AssetRecord, time: str) -> Moderation | None:
     """The verdict on an upload whose files are copied from an accepted asset of the same bytes and
-    recipe. If that one is being asked about, so is this one."""
+    recipe. If that asset waits for a verdict, so does this one."""
     known = of.moderation
     if known is None:
         return None
@@ -358,12 +358,12 @@ def ask(
     tier: ModerationTier,
     time: str,
 ) -> Moderation:
-    """What a moderator sees in some pictures of an asset, judged by the rules.
+    """Ask a moderator about some pictures of an asset, and judge its labels by the rules.
 
-    What the last of the machines is uncertain about is held for a person.
+    If the last automatic tier is uncertain, the asset is held for a person.
 
     Raises:
-        SafelightError: it does not answer, or not with an answer.
+        SafelightError: the moderator does not answer, or its response is invalid.
     """
     seen = together([moderator.look(one, minimum=rules.minimum) for one in pictures])
     found = replace(judged(seen, rules, tier=tier, time=time), pictures=len(pictures))
@@ -374,7 +374,7 @@ def ask(
 
 
 def stamp(moment: datetime) -> str:
-    """A time as records have it."""
+    """A time in the format of records."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -383,7 +383,7 @@ def stamp(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModerateStage:
-    """The stage ``moderate``. Safe to repeat: a verdict that is recorded is not asked for again."""
+    """The stage ``moderate``. Safe to repeat: a recorded verdict is not requested again."""
 
     catalog: Catalog
     store: ObjectStore
@@ -397,13 +397,13 @@ class ModerateStage:
     now: Callable[[], datetime] = field(default=_utc)
 
     def run(self, call: StageCall) -> Mapping[str, str]:
-        """Decide about a version; the outcome is that of moderation, or ``stale``.
+        """Moderate a version; returns the outcome of moderation, or ``stale``.
 
-        With the parameter ``GIVE_UP`` nobody is asked any more: the recipe says what follows.
+        With the parameter ``GIVE_UP`` no moderator is asked, and the recipe decides.
 
         Raises:
-            TransientError: a moderator or a store does not answer: the machine tries again.
-            EngineError: an answer that is none.
+            TransientError: a moderator or a store does not answer; the state machine retries.
+            EngineError: a response is invalid.
             ConfigurationError: the asset's recipe has no [moderation].
         """
         for _ in range(_TURNS):
@@ -434,7 +434,7 @@ class ModerateStage:
             self._write(record, found, look)
             return found.outcome
         if known.waits and known.tier is not ModerationTier.CLASSIFIER:
-            # An earlier call has recorded it, and may have died before the files followed.
+            # An earlier call has recorded it, and may have died before it changed the files.
             self.access.follow(record.asset)
         return known.outcome
 
@@ -444,7 +444,7 @@ class ModerateStage:
         time = stamp(self.now())
         if call.parameters.get(GIVE_UP) is True:
             error = known.error or "unavailable"
-            if known.sampled:  # it passed before; a sample that cannot be taken holds nothing back
+            if known.sampled:  # the picture has passed; a failed sample does not hold it
                 return replace(known, sampled=False, error=error)
             return unavailable(rules, error, time)
         asked = known.tier is ModerationTier.CLASSIFIER
@@ -461,7 +461,7 @@ class ModerateStage:
         waits = found.waits or found.outcome is ModerationOutcome.REJECT
         if found.outcome is ModerationOutcome.BLUR:
             put_blurred(self.store, self.bucket, record, blurred(look()[0]))
-        # Who was held by a person stays held for that reason.
+        # An asset that a person holds stays held for that reason.
         decision = (Status.REVIEW, verdict_of(found)) if waits and not record.held else None
         self.catalog.update(
             record.asset, moderation=found, decision=decision, revision=record.revision
@@ -473,15 +473,15 @@ class ModerateStage:
     # --- pictures -----------------------------------------------------------------------------
 
     def _stills(self, record: AssetRecord) -> Sequence[bytes]:
-        """JPEGs of what is stored of an asset.
+        """JPEGs of an asset's stored files.
 
         Raises:
             ObjectMissing: the asset was erased meanwhile.
-            EngineError: nothing is there that could be looked at.
+            EngineError: there is no suitable file.
         """
         if medium_of(record) is MediaType.VIDEO:
             return self._video_stills(record)
-        assert record.probe is not None  # of an accepted picture
+        assert record.probe is not None  # a rendition of an accepted picture
         whole = (record.probe.upright_width, record.probe.upright_height)
         found = [
             Rendition(
@@ -521,7 +521,7 @@ def _stale(record: AssetRecord, version: str) -> bool:
 
 
 def line(version: str, found: Moderation) -> LogEntry:
-    """The line of the timeline that says who decided what and why."""
+    """The timeline entry of a verdict."""
     return LogEntry(
         time=found.time,
         kind="moderated",
@@ -535,7 +535,7 @@ def _cues(
 ) -> Sequence[tuple[str, tuple[int, int, int, int]]]:
     """Parts of storyboard sheets, evenly spread over the video: keys and boxes in pixels.
 
-    Our own job has written the track: ``worker.video.storyboard``.
+    A job of Safelight has written the track: ``worker.video.storyboard``.
     """
     if not tracks:
         return ()

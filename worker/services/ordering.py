@@ -1,12 +1,12 @@
-"""Which FIFO group an upload event belongs to. Between the standard queue and the FIFO one.
+"""The FIFO group of an upload event, between the standard queue and the FIFO queue.
 
-S3 can notify standard queues only; a pipe carries the events on to the FIFO queue. The group must
-be the object, so that two workers never hold one object; but group ids have at most 128 characters
-(Amazon SQS API reference, SendMessage), while a key has up to 1,024 bytes, each up to three
-characters once URL-encoded: a Cyrillic file name of 22 letters is already too long. A pipe can
-copy a value but not hash it, so this small function is its enrichment step.
+S3 can notify only standard queues, so a pipe moves the events to the FIFO queue. The group must
+identify the object, so that two workers never process one object at the same time. But group ids
+have at most 128 characters (Amazon SQS API reference, SendMessage), while a key has up to 1,024
+bytes, each up to three characters once URL-encoded: a Cyrillic file name of 22 letters is already
+too long. A pipe can copy a value but not hash it, so this small function is its enrichment step.
 
-The file is deployed alone, as it is, and therefore imports the standard library and nothing else.
+This file is deployed alone, so it imports only the standard library.
 The local stack's pipe calls the same function.
 """
 
@@ -20,10 +20,11 @@ from urllib.parse import unquote_plus
 
 
 def handler(events: Sequence[Mapping[str, Any]], _context: object = None) -> list[dict[str, Any]]:
-    """Answer a pipe's batch of SQS records (at most ten) with what goes on, in the same order.
+    """Return the messages to forward for a pipe's batch of SQS records (at most ten), in the same
+    order.
 
-    S3's test events are left out. What is no upload event goes on in a group of its own, so that
-    the ingest function names the fault and the dead-letter queue keeps it.
+    S3's test events are dropped. Any other invalid message is forwarded in a separate group, so
+    that the ingest function reports its defect and the dead-letter queue keeps it.
 
     Returns:
         For each record ``group`` and ``deduplication`` (64 hex digits each) and ``body``: JSON
@@ -47,19 +48,20 @@ def _parsed(body: object) -> object:
 
 
 def _ids(body: Any) -> tuple[str, str]:
-    """Group: the object. Deduplication: the upload; SQS drops its repetitions for five minutes."""
+    """Group id, for the object, and deduplication id, for the upload; SQS drops duplicates for five
+    minutes."""
     try:
         if "Records" in body:
-            # S3 has always sent one record a message; of several the first one decides, and the
-            # catalog's conditional writes keep the others right.
+            # S3 sends one record per message so far. If there are several, the first decides the
+            # group, and the catalog's conditional writes keep the others correct.
             found, plain = body["Records"][0]["s3"], False
         else:
             found, plain = body["detail"], True
         bucket, item = found["bucket"]["name"], found["object"]
         # Keys are URL-encoded in notifications and plain in EventBridge events.
         key = item["key"] if plain else unquote_plus(item["key"])
-        # Expirations by a lifecycle rule may come without a sequencer; then the version tells two
-        # of them apart.
+        # Expirations by a lifecycle rule may lack a sequencer; then the version distinguishes
+        # them.
         which = item.get("sequencer") or str(item.get("versionId", item.get("version-id", "")))
         return _digest(bucket, key), _digest(bucket, key, which, _kind(body))
     except (KeyError, IndexError, TypeError, AttributeError):
@@ -74,5 +76,5 @@ def _kind(body: Any) -> str:
 
 
 def _digest(*parts: str) -> str:
-    # A separator no key can contain, so that no two lists of parts read the same.
+    # A separator that no key can contain, so that two lists of parts never collide.
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

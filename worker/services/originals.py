@@ -1,6 +1,6 @@
-"""Originals that may not stay where they are: copied to quarantine, and removed from the intake.
+"""Moves originals to quarantine and removes them from the intake bucket.
 
-Everything here may be repeated.
+Every function may be repeated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from worker.ports import ObjectStore
 
 
 def quarantine(store: ObjectStore, bucket: str, record: AssetRecord) -> bool:
-    """Keep a copy of a rejected original where it is never served, with the reason.
+    """Copy a rejected original to quarantine, with the reason.
 
     Returns:
         False if the original is gone.
@@ -39,10 +39,10 @@ def quarantine(store: ObjectStore, bucket: str, record: AssetRecord) -> bool:
 def remove_original(store: ObjectStore, source: ObjectVersion) -> None:
     """Remove a version of an original for good.
 
-    A delete marker goes before the removal. Without it the version below would become current,
-    and the bucket would show an original that the record does not know.
+    A delete marker is written before the removal. Otherwise the previous version would become
+    current, and the bucket would show an original without a record.
     """
-    # If it is not the current one any more, a newer upload is, and nothing becomes current.
+    # If it is no longer current, a newer upload is, and no older version becomes current.
     store.delete(source.bucket, source.key, etag=source.etag)
     if source.version_id is not None:
         store.delete(source.bucket, source.key, version_id=source.version_id)

@@ -1,8 +1,8 @@
-"""The outbox: events follow from what the catalog has written, and from nothing else.
+"""The outbox: sends an event for each change of the catalog.
 
-A stream brings the changes of the catalog in order. What each tells goes to the bus before the next
-batch is asked for, so an event is sent at least once, and never without its record. An event that
-is sent again has the same id.
+A stream delivers the changes of the catalog in order. The events of a batch are sent before the
+next batch is read, so an event is sent at least once, and never without its record. A repeated
+event has the same id.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from worker.domain.events import Event
 from worker.ports import Events, Queue
 
 RECORDS_TOGETHER = 25
-"""Changes whose events are sent by one call of the port."""
+"""Number of changes whose events are sent by one call of the port."""
 LETTER_BYTES = 200_000
-"""Of a dead letter with the whole change; that of a larger one has the keys of the item alone."""
+"""Largest dead letter with the whole change, in bytes; the dead letter of a larger change has only
+the keys of the item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What became of a batch of changes."""
+    """The result of a batch of changes."""
 
     events: int = 0
     """Sent."""
     unreadable: int = 0
-    """Changes that went to the dead letters."""
+    """Changes that became dead letters."""
     failed: str = ""
-    """Sequence number of the first change that must come again; empty if none must."""
+    """Sequence number of the first change to retry; empty if there is none."""
     error: TransientError | None = None
     """Why."""
 
@@ -44,8 +45,8 @@ class Outbox:
     """The use case.
 
     Args:
-        read: the events that follow from a change, as the stream has it.
-        dead_letters: queue of changes that nothing can be made of, with the reason.
+        read: returns the events of a change in the form of the stream.
+        dead_letters: queue of invalid changes, with the reason.
     """
 
     read: Callable[[Mapping[str, Any]], Sequence[Event]]
@@ -56,8 +57,8 @@ class Outbox:
     def handle(self, records: Sequence[Mapping[str, Any]]) -> Told:
         """Send the events of changes, in their order.
 
-        A change that cannot be read would stop all that follow it for as long as the stream keeps
-        it, so it goes to the dead letters. The bus not answering stops them: they come again.
+        An invalid change would block all later changes for as long as the stream keeps it, so it
+        becomes a dead letter. If the bus does not answer, the batch is retried.
         """
         sent, unreadable = 0, 0
         for start in range(0, len(records), RECORDS_TOGETHER):
@@ -71,7 +72,7 @@ class Outbox:
         return Told(events=sent, unreadable=unreadable)
 
     def _tell(self, records: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-        """How many events were sent, and how many changes went to the dead letters."""
+        """Send events; returns the number of sent events and of dead letters."""
         read: list[tuple[Mapping[str, Any], Sequence[Event]]] = []
         bad = 0
         for record in records:
@@ -85,7 +86,7 @@ class Outbox:
             try:
                 self.events.publish(events)
             except EngineError:
-                # One of them is too large, say: find out which, and send the others.
+                # One of them may be too large: send them one by one.
                 for record, own in read:
                     try:
                         self.events.publish(own)
@@ -105,7 +106,7 @@ class Outbox:
 
 @contextmanager
 def _traced(events: Sequence[Event]) -> Iterator[None]:
-    """What is done for several assets at once, as a span in the trace of each."""
+    """Write a span of the joint work into the trace of each asset."""
     start, error = time.time_ns(), ""
     try:
         yield

@@ -1,6 +1,6 @@
-"""Assets as one caller sees and changes them: their own, or all of them for an administrator.
+"""Assets that one caller may read and change: their own, or all assets for an administrator.
 
-An asset of another owner is reported as missing, so that a caller learns nothing of it.
+An asset of another owner is reported as missing, so that callers cannot detect it.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ _EMPTY_PAGES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks."""
+    """The caller of the API."""
 
     owner: str
-    """Whose assets are the caller's own."""
+    """The owner whose assets belong to the caller."""
     admin: bool = False
-    """May see and change everybody's."""
+    """Whether the caller may read and change the assets of all owners."""
     reviewer: str = ""
-    """The person, as decisions name it: several people may share an owner."""
+    """Identity of the person in decisions: several people may share an owner."""
     judges_all: bool = False
-    """May decide about everybody's, of those that wait for a decision."""
+    """Whether the caller may decide the reviews of all owners."""
 
     def owns(self, record: AssetRecord) -> bool:
-        """Whether the caller may see and change an asset. Only administrators may if it has no
-        owner."""
+        """Whether the caller may read and change an asset. Assets without an owner belong to
+        administrators."""
         return self.admin or (record.owner != "" and record.owner == self.owner)
 
     def judges(self, owner: str) -> bool:
-        """Whether the caller may decide about assets of an owner that wait for a decision."""
+        """Whether the caller may decide the reviews of an owner's assets."""
         return self.admin or self.judges_all or (owner != "" and owner == self.owner)
 
     def require_owner(self, owner: str | None) -> str | None:
-        """The owner to look for: the caller's own, unless an administrator names another or none.
+        """The owner to filter by: the caller's own, unless an administrator names another or none.
 
         Raises:
-            NotAllowed: somebody else's.
+            NotAllowed: the owner is not the caller's.
         """
         if self.admin:
             return owner
@@ -83,9 +83,9 @@ class OwnedAssets:
     """The use cases.
 
     Args:
-        bucket: the intake bucket, whose keys filters name.
-        queue_url: of the queue that the ingest function reads.
-        restart: starts the jobs again that an asset waits for.
+        bucket: the intake bucket, whose keys filters match.
+        queue_url: URL of the queue that the ingest function reads.
+        restart: restarts the jobs that an asset waits for.
     """
 
     catalog: Catalog
@@ -136,12 +136,13 @@ class OwnedAssets:
         focal_point: tuple[float, float] | EllipsisType | None = ...,
         revision: int | None = None,
     ) -> AssetRecord:
-        """Change what people say of an asset. Around a new point, cut renditions are made again.
+        """Change the tags, attributes and focal point of an asset. A new focal point makes cropped
+        renditions again.
 
         Args:
             attributes: new values by name; None removes one.
-            focal_point: shares of upright width and height; None removes it, ``...`` leaves it.
-            revision: that the change is made on.
+            focal_point: fractions of upright width and height; None removes it, ``...`` keeps it.
+            revision: expected revision of the asset.
 
         Raises:
             AssetMissing: the caller has no such asset.
@@ -151,7 +152,7 @@ class OwnedAssets:
         known = require_owned(self.catalog, caller, asset)
         given = attributes or {}
         point = focal_point
-        if isinstance(point, tuple):  # each point is a recipe: some thousands are enough
+        if isinstance(point, tuple):  # each point makes a new recipe: some thousands are enough
             point = (round(point[0], 2), round(point[1], 2))
         moved = not isinstance(point, EllipsisType) and point != known.focal_point
         if moved:
@@ -171,13 +172,13 @@ class OwnedAssets:
         return changed
 
     def reprocess(self, caller: Caller, asset: str) -> AssetRecord:
-        """Make everything again by the recipe of now, or start the jobs again that failed.
+        """Make all files again by the current recipe, or restart the failed jobs.
 
-        What is served stays until the new is there.
+        The old files are served until the new files exist.
 
         Raises:
             AssetMissing: the caller has no such asset.
-            Conflict: ``asset_unmade``: there is nothing to make again.
+            Conflict: ``asset_unmade``: the asset cannot be made again.
             Paused: the daily limit of cost is spent.
         """
         record = require_owned(self.catalog, caller, asset)
@@ -191,7 +192,7 @@ class OwnedAssets:
         return changed
 
     def delete(self, caller: Caller, asset: str) -> None:
-        """Remove an asset with everything that belongs to it; its id stays taken.
+        """Remove an asset with everything that belongs to it. Its id is never reused.
 
         Raises:
             AssetMissing: the caller has no such asset.
@@ -206,7 +207,7 @@ class OwnedAssets:
             raise Conflict(f"asset {record.asset}: {said}", code="asset_unmade")
 
     def _is_shown(self, record: AssetRecord) -> bool:
-        """Not what remains of a deleted asset, nor an upload that has expired."""
+        """False for tombstones and for expired uploads."""
         upload = record.upload
         gone = (
             record.status is Status.WAITING

@@ -1,8 +1,8 @@
-"""How often files are viewed, counted from logs of edges.
+"""Counts views of files in logs of the edges.
 
-A log is JSON, a request on each line, with the names of CloudFront's standard logs (CloudFront
-Developer Guide, "Standard logging reference"); the local stack's delivery server writes the same.
-Everything in a line is from outside: what is no view of a picture is passed over and counted.
+A log has one JSON object per request and line, with the field names of CloudFront's standard logs
+(CloudFront Developer Guide, "Standard logging reference"); the local stack's delivery server writes
+the same. Lines are untrusted: a line that is not a view of a picture is skipped and counted.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from worker.domain.keys import asset_prefix
 from worker.ports import ObjectStore, StoredObject
 
 MOST_FILES = 200_000
-"""Files that are counted at the same time."""
+"""Most files that are counted at a time."""
 MOST_LINE = 65_536
-"""Bytes of a line. A URL has at most 8,192, and CloudFront encodes what is not printable."""
+"""Longest line in bytes. A URL has at most 8,192 bytes, and CloudFront encodes unprintable
+characters."""
 MOST_LOG = 1_000_000_000
-"""Bytes of a log that are read: a small file may unpack to any size."""
+"""Most bytes that are read of a log, because a small file may unpack to any size."""
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
 _PATH = re.compile(
@@ -40,15 +41,14 @@ _FORMATS = {one.media_type: one for one in Format}
 class Popularity:
     """Views of files.
 
-    If there are too many files, the least viewed ones are forgotten: a file that is viewed often
-    keeps its count but for what it had when it was forgotten (lossy counting, Manku and Motwani,
-    VLDB 2002).
+    If there are too many files, the least viewed are dropped. A popular file loses only the views
+    before it was dropped (lossy counting, Manku and Motwani, VLDB 2002).
     """
 
     views: Counter[PictureKey] = field(default_factory=Counter)
     lines: int = 0
     ignored: int = 0
-    """Lines that are no view of a picture: errors, other files, redirects, and what is no log."""
+    """Lines that are not views of a picture: errors, other files, redirects, and invalid lines."""
     most: int = MOST_FILES
     _floor: int = 0
 
@@ -67,7 +67,7 @@ class Popularity:
                 self._forget()
 
     def hot(self) -> Iterator[tuple[PictureKey, int]]:
-        """Files and their views, the most viewed first."""
+        """Files with their views, the most viewed first."""
         yield from self.views.most_common()
 
     def _forget(self) -> None:
@@ -86,14 +86,14 @@ def read_logs(
     enough: Callable[[], bool] = lambda: False,
     shuffle: Callable[[list[StoredObject]], object] = lambda _: None,
 ) -> float:
-    """Count the views of the logs below a prefix that were written since a moment.
+    """Count the views in the logs below a prefix that were written since a time.
 
     Args:
-        enough: asked before each log, whether to stop.
-        shuffle: puts the logs into another order: those that are read stand for all.
+        enough: called before each log; True stops.
+        shuffle: shuffles the logs, so that the logs that are read are a random sample.
 
     Returns:
-        The share of the logs that was read, by bytes; 0 if there are none.
+        The share of the logs that was read, by bytes; 0 without logs.
     """
     from_then = since.strftime("%Y-%m-%dT%H:%M:%S")
     logs = [one for one in store.list(bucket, prefix) if one.modified[:19] >= from_then]
@@ -105,7 +105,7 @@ def read_logs(
             break
         try:
             data, _ = store.get(bucket, one.key)
-        except ObjectMissing:  # it has expired since
+        except ObjectMissing:  # it has expired meanwhile
             data = b""
         popularity.add(lines_of(data))
         read += one.size
@@ -113,7 +113,7 @@ def read_logs(
 
 
 def lines_of(data: bytes) -> Iterator[bytes]:
-    """The lines of a log, compressed by gzip or not. What is damaged ends where the damage is."""
+    """The lines of a log, compressed by gzip or not. A damaged log ends at the damage."""
     if not data.startswith(_GZIP):
         yield from data.split(b"\n")
         return
@@ -132,7 +132,7 @@ def lines_of(data: bytes) -> Iterator[bytes]:
 
 
 def _view(line: bytes) -> PictureKey | None:
-    """The file that a line says was sent whole, as the edge names it; None if it says no such."""
+    """The key of the file that a line reports as sent completely; None for other lines."""
     if len(line) > MOST_LINE:
         return None
     try:
@@ -144,6 +144,6 @@ def _view(line: bytes) -> PictureKey | None:
         return None
     if found is None or method != "GET" or status != "200":
         return None
-    # The log has the format that was sent; the address may name none, or another one.
+    # The log has the format that was sent; the URL may name no format or another one.
     key = f"{asset_prefix(found['asset'])}{found['version']}/{found['file']}.{kind.extension}"
     return read_picture_key(key)

@@ -1,8 +1,8 @@
-"""Compares ``prices.toml`` with AWS's price list, and writes what has changed into its text.
+"""Compares ``prices.toml`` with AWS's price list, and writes changed prices into its text.
 
-The list has a file for each offer and region (AWS Price List Bulk API). A price names its offer
-and usage type; usage types of most regions have a prefix there, ``EUC1-Requests-Tier1``. A first
-step at no cost is a free tier, which bills here do not have.
+The list has a file for each offer and region (AWS Price List Bulk API). A price names its offer and
+usage type; usage types of most regions have a prefix there, ``EUC1-Requests-Tier1``. A first tier
+at no cost is a free tier, which the bills ignore.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.domain.errors import InputError
 from worker.prices import HOME, Figure
 
 Steps = tuple[tuple[float, float], ...]
-"""From an amount on, US dollars for one."""
+"""Price tiers: lower bound of the amount, and US dollars for one unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,28 +28,28 @@ class PriceChange:
 
     name: str
     old: float | None
-    """None: it was not known."""
+    """The old price; None if it was unknown."""
     steps: Steps
     changed: bool
     published: str
-    """The day of the list, ISO 8601."""
+    """Date of the list, ISO 8601."""
 
     @property
     def new(self) -> float:
-        """The first step."""
+        """The first tier of the new price."""
         return self.steps[0][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceComparison:
-    """What was found."""
+    """The result of a comparison."""
 
     changes: tuple[PriceChange, ...]
-    """Of all prices that the list has, changed or not."""
+    """All compared prices, changed or not."""
     missing: tuple[str, ...]
-    """Prices whose usage type the list does not have, or has with several prices."""
+    """Prices whose usage type is missing in the list, or ambiguous."""
     by_hand: tuple[str, ...]
-    """Prices that name no usage type."""
+    """Prices without a usage type, to be compared by hand."""
 
 
 def compare(
@@ -57,15 +57,15 @@ def compare(
     lines: Sequence[Figure],
     offer: Callable[[str, bool], Mapping[str, Any]],
 ) -> PriceComparison:
-    """Look every price up.
+    """Compare all prices.
 
     Args:
-        known: the prices of the region, as far as they are known.
-        lines: all prices, with their offers and usage types: those of :data:`HOME`.
-        offer: reads the file of an offer: of the region, or of the whole world if told so.
+        known: the known prices of the region.
+        lines: all prices of :data:`HOME`, with their offers and usage types.
+        offer: reads the file of an offer, for the region or worldwide.
 
     Raises:
-        InputError: a file is no price list.
+        InputError: a file is not a price list.
     """
     old = {one.name: one for one in known}
     found, missing, by_hand = [], [], []
@@ -102,10 +102,10 @@ def _same(mine: Steps, listed: Steps) -> bool:
 
 
 def steps_of(offer: Mapping[str, Any], usage: str) -> Steps:
-    """The steps of a usage type; empty if there is none, or if products of it differ.
+    """The price tiers of a usage type; empty if it is missing, or if its products differ.
 
     Raises:
-        InputError: ``input_invalid``: this is no offer of the price list.
+        InputError: ``input_invalid``: this is not an offer of the price list.
     """
     pattern = re.compile(rf"(?:[A-Z0-9]+-)?{re.escape(usage)}")
     try:
@@ -134,10 +134,10 @@ def _steps(term: Mapping[str, Any]) -> Steps:
 
 
 def parse_offer(text: bytes) -> Mapping[str, Any]:
-    """A file of the list.
+    """Parse a file of the list.
 
     Raises:
-        InputError: ``input_invalid``: it is no JSON object.
+        InputError: ``input_invalid``: it is not a JSON object.
     """
     try:
         found = json.loads(text)
@@ -152,9 +152,9 @@ def parse_offer(text: bytes) -> Mapping[str, Any]:
 
 
 def rewritten(text: str, region: str, changes: Iterable[PriceChange], today: date) -> str:
-    """The text with the prices of a region as the list has them, noted today.
+    """The text with a region's prices from the list, with today's date.
 
-    Every line that was compared is noted anew, because it was seen; comments stay.
+    Every compared line gets today's date; comments stay.
     """
     for one in changes:
         text = _home_line(text, one, today) if region == HOME else _line(text, region, one, today)
@@ -176,7 +176,7 @@ def _home_line(text: str, change: PriceChange, today: date) -> str:
 
 
 def _line(text: str, region: str, change: PriceChange, today: date) -> str:
-    """In the table of a region, which is made if there is none."""
+    """Replace a line in the table of a region, which is added if missing."""
     header = f"[regions.{region}]\n"
     if header not in text:
         text = text.replace("\n# Measured on", f"\n{header}\n# Measured on", 1)
@@ -197,7 +197,7 @@ def _value(change: PriceChange) -> str:
 
 
 def _plain(usd: float) -> str:
-    """All digits, without an exponent."""
+    """A number with all digits, without an exponent."""
     text = f"{usd:.15f}".rstrip("0")
     return f"{text}0" if text.endswith(".") else text
 

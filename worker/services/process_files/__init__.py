@@ -1,6 +1,6 @@
 """The use case "process files and folders into an output folder", over plain paths.
 
-``run`` is the order of things. ``inputs`` finds and names the sources, ``pool`` processes them,
-``output_folder`` keeps the results, ``gallery`` shows them. Nothing is imported here, so that a
-worker process loads only what it runs.
+``run`` contains the main sequence. ``inputs`` finds and names the sources, ``pool`` processes them,
+``output_folder`` stores the results, and ``gallery`` writes the HTML page. This module imports
+nothing, so that a worker process loads only the modules that it needs.
 """

@@ -1,4 +1,4 @@
-"""The page to look at: ``index.html``, one file that needs no network and trusts no name.
+"""The gallery page ``index.html``: one file that needs no network.
 
 File names, captions and messages come from hostile input: the template escapes all of them,
 addresses are percent-encoded, and the page's policy allows only its own style, its own script and
@@ -41,9 +41,9 @@ _SIZES = "(max-width: 40rem) 100vw, 30rem"
 
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _SMALL = 200
-"""Pixels: a picture with no side longer than this is not blown up to the card."""
+"""Pixels: a picture whose sides are all at most this long is not enlarged to fill its card."""
 _NEAR = (1.3, 1.8)
-"""Aspect ratios close enough to the card's 3:2 to fill it: at most a sixth is cut off."""
+"""Aspect ratios close enough to the card's 3:2 to fill it: at most a sixth is cropped."""
 
 
 def page(entries: Iterable[Entry]) -> str:
@@ -148,7 +148,7 @@ def _shared_folder(entries: list[Entry]) -> PurePosixPath:
 
 
 def _frame(shown: StoredRendition, *, alpha: bool) -> str:
-    """How a picture meets its card: in its own size, filling it, or whole."""
+    """How a picture is placed on its card: in its own size, filling it, or whole."""
     if max(shown.width, shown.height) <= _SMALL:
         return "small"
     near = _NEAR[0] <= shown.width / shown.height <= _NEAR[1]
@@ -175,7 +175,7 @@ def _facts(entry: Entry) -> str:
 
 
 def _tone(now: int, before: int) -> str:
-    """How a change of size is drawn: a gain, a loss, or neither."""
+    """Style of a change of size: a gain, a loss, or neither."""
     if is_same_size(now, before):
         return "same"
     return "more" if now > before else "less"
@@ -197,7 +197,7 @@ def _file(rendition: StoredRendition, original: int) -> dict[str, object]:
 
 
 def _known(entry: Entry) -> list[tuple[str, str]]:
-    """Label and value of all that is known, leaving out what is not."""
+    """Label and value of all known facts."""
     rows: list[tuple[str, object]] = []
     tags = entry.metadata.tags if entry.metadata else None
     if tags is not None:
@@ -299,7 +299,7 @@ def _source(name: str) -> str:
 
 
 def _markup(text: str) -> object:
-    """Mark our own style or script as not to be escaped."""
+    """Mark Safelight's own style or script as safe, so that it is not escaped."""
     from markupsafe import Markup
 
     return Markup(text)  # noqa: S704 - it holds nothing but our files and base64
@@ -321,7 +321,7 @@ page a picture is as wide as the screen there."""
 
 
 def _offered(entry: Entry) -> list[dict[str, object]]:
-    """What a browser is offered, the format it should take first at the beginning."""
+    """The files offered to a browser, the preferred format first."""
     offered = []
     for format_, sizes in _formats(entry):
         middle = sizes[min(sizes, key=lambda width: (abs(width - 1024), width))]
@@ -338,7 +338,7 @@ def _offered(entry: Entry) -> list[dict[str, object]]:
 
 
 def loaded_by_phone(entry: Entry) -> StoredRendition:
-    """The file that the browser of a phone takes out of those it is offered.
+    """The file that the browser of a phone chooses from the offered files.
 
     Of two neighbouring sizes Chromium takes the larger one if the screen has at least their
     geometric mean (``ImageCandidate`` selection in Blink's ``html_srcset_parser.cc``).
@@ -352,10 +352,10 @@ def loaded_by_phone(entry: Entry) -> StoredRendition:
 
 
 def _largest(entry: Entry) -> StoredRendition:
-    """The smallest file of the largest size: what a visitor gets who looks closest.
+    """The smallest file of the largest size, which the full view shows.
 
-    A still is no answer to an animation, nor a filled background to transparency, where there is
-    a file that has it.
+    A still never replaces an animation, nor a filled background transparency, if a file with it
+    exists.
     """
     uncut = _uncut(entry)
     largest = max(item.width * item.height for item in uncut)
@@ -368,8 +368,8 @@ def _largest(entry: Entry) -> StoredRendition:
 
 
 def _formats(entry: Entry) -> list[tuple[Format, dict[int, StoredRendition]]]:
-    """The files of each format by width, without formats that lack the largest size or stand still
-    where others move."""
+    """The files of each format by width, without formats that lack the largest size, or that are
+    stills if others are animated."""
     uncut = _uncut(entry)
     offered = [item for item in uncut if item.frames > 1] or uncut
     widest = max(item.width for item in offered)
@@ -382,8 +382,8 @@ def _formats(entry: Entry) -> list[tuple[Format, dict[int, StoredRendition]]]:
 
 
 def _uncut(entry: Entry) -> list[StoredRendition]:
-    """The renditions that show the whole picture: those of its aspect ratio, else of the largest
-    rendition's."""
+    """The uncropped renditions: those with the aspect ratio of the picture, else of the largest
+    rendition."""
     largest = max(entry.renditions, key=lambda item: item.width * item.height)
     width, height = largest.width, largest.height
     if entry.probe is not None and entry.probe.height:
@@ -404,7 +404,7 @@ def _same_shape(item: StoredRendition, width: int, height: int) -> bool:
 
 
 def _placeholder(entry: Entry) -> str | None:
-    """The ThumbHash as the address of a tiny PNG; None if there is none or it is transparent."""
+    """The ThumbHash as the data URL of a tiny PNG; None if there is none or it is transparent."""
     if entry.metadata is None or (entry.probe is not None and entry.probe.alpha):
         return None
     # Numpy, which only this needs, takes a tenth of a second to load.

@@ -1,6 +1,6 @@
-"""Which files a run takes, in a fixed order, and the name of the folder that each one gets.
+"""The input files of a run, in a fixed order, and the folder name of each.
 
-Files and folders are named by a person. No file is opened here.
+A person names files and folders. This module opens no file.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ OUTSIDE = "input_outside"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """One file to process, or a path that cannot be taken and why."""
+    """One file to process, or an unusable path with the reason."""
 
     path: Path
-    """To open it by."""
+    """Path for opening the file."""
     label: str
-    """As the person named it, with the path below a named folder; valid Unicode."""
+    """Name for people: as given, with the path below a named folder; valid Unicode."""
     identity: str
-    """From the output folder to the file: the same from every working directory."""
+    """Path from the output folder to the file, which is independent of the working directory."""
     below: str
-    """From the parent of the named folder to the file: what its name derives from."""
+    """Path from the parent of the named folder to the file, from which its folder name derives."""
     bytes: int = 0
     modified_ns: int = 0
     problem: InputError | None = None
 
     @property
     def leads_out(self) -> bool:
-        """Whether it is a symbolic link out of the folder it was found in: it is left out."""
+        """Whether it is a symbolic link out of its folder, which is skipped."""
         return self.problem is not None and self.problem.code == OUTSIDE
 
 
 def find(named: Iterable[Path], *, out: Path) -> list[SourceFile]:
     """List the files under ``named``, each once, in the order of names.
 
-    A file named by the person is taken whatever it is called, through a symbolic link too. In
-    folders: regular files at any depth; hidden files and folders and the output folder are left
-    out, and links into that; a link to a file inside the folder is taken; a link to a folder inside
-    it is not followed, as what it points to is found anyway. A folder or file that cannot be read
-    and anything that is no regular file come back with ``problem`` set; so does a link that leaves
-    the folder, which is no source (see ``SourceFile.leads_out``).
+    A file that is named directly is always included, also through a symbolic link. In folders,
+    regular files at any depth are included. Hidden files and folders, the output folder and links
+    into it are skipped. A link to a file inside the folder is included; a link to a folder inside
+    it is not followed, because its files are found anyway. An unreadable file or folder and
+    anything other than a regular file are returned with ``problem`` set. So is a link out of the
+    folder, which is not a source (see ``SourceFile.leads_out``).
 
     Args:
         named: files and folders.
@@ -91,7 +91,7 @@ def _kind(path: Path) -> int:
     try:
         return stat.S_IFMT(path.lstat().st_mode)
     except OSError:
-        return 0  # gone, or its name is too long: described as a file that cannot be read
+        return 0  # removed meanwhile, or its name is too long: reported as unreadable
 
 
 class _Walk:
@@ -119,7 +119,8 @@ class _Walk:
 
     def folder(self, folder: Path) -> Iterator[SourceFile]:
         """Yield everything below a folder, names in order of code points."""
-        # A stack, not recursion: folders may be nested deeper than Python calls may.
+        # A stack instead of recursion: folders may be nested deeper than Python's call stack
+        # allows.
         waiting = [folder]
         while waiting:
             path = waiting.pop()
@@ -183,7 +184,7 @@ _LONGEST = 80
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
 )
-"""Windows keeps these for devices, whatever their ending."""
+"""Windows reserves these names for devices, with any extension."""
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,127}")
 
@@ -191,7 +192,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,127}")
 def slug(stem: str) -> str:
     """Return ``stem`` in ASCII letters, digits, ``-`` and ``_``, at most 80 characters.
 
-    Accents are taken off; anything else becomes ``-``. A stem with nothing left is ``image``.
+    Accents are removed; all other characters become ``-``. An empty stem becomes ``image``.
     """
     letters = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     kept = re.sub(r"[^A-Za-z0-9_]+", "-", letters).strip("-")[:_LONGEST].rstrip("-")
@@ -206,16 +207,17 @@ def folder_names(
     known: Mapping[str, str],
     occupied: Callable[[str], bool],
 ) -> dict[str, str]:
-    """Give each source a folder name of its own.
+    """Give each source a unique folder name.
 
-    A source that has a name keeps it. A new one gets its slug if no other source of this run
-    wants it and nothing has it; otherwise every new one of that slug gets a hash of its path behind
-    it. Names that differ only in case count as the same: some file systems cannot hold both.
+    A source with a name keeps it. A new source gets its slug if the slug is free and no other
+    source of this run has the same slug; otherwise every new source with that slug gets a hash of
+    its path appended. Names that differ only in case count as equal, because some file systems
+    cannot hold both.
 
     Args:
         sources: pairs of identity (unique) and the path to name and hash it by.
         known: names given in earlier runs, by identity.
-        occupied: whether the output folder holds something of that name that is not ours.
+        occupied: whether the output folder contains a foreign file or folder of that name.
 
     Returns: the name of each identity.
     """
@@ -237,7 +239,7 @@ def folder_names(
             if name.lower() not in taken and not occupied(name):
                 break
         else:
-            name = f"{plain}-{_hash(identity, 40)}"  # a person made folders with our names
+            name = f"{plain}-{_hash(identity, 40)}"  # a person created folders with these names
         names[identity] = name
         taken.add(name.lower())
     return names

@@ -23,12 +23,12 @@ from worker.domain.image import Dropped, Metadata, Probe, StoredRendition
 from worker.services.process_files.inputs import NAME
 
 STAGING = ".tmp-safelight-"
-"""Begins every name that is not final. The next run removes what a killed one has left."""
+"""Prefix of every staging name. The next run removes the staging files of a killed run."""
 JOURNAL = ".safelight-journal"
 MANIFEST = "manifest.json"
 GALLERY = "index.html"
 GENERATOR = b'<meta name="generator" content="Safelight'
-"""Near the top of every gallery: tells ours from the user's own page."""
+"""Marker near the top of every gallery, which distinguishes it from a user's own page."""
 
 # --- the manifest -----------------------------------------------------------------------------
 
@@ -53,7 +53,7 @@ class InputFile:
     """The source file as it was when it was processed."""
 
     path: str
-    """From the output folder to the source: what the source is known by in later runs."""
+    """Path from the output folder to the source, which identifies it in later runs."""
     bytes: int
     modified_ns: int
     """Modification time, nanoseconds since 1970."""
@@ -63,7 +63,7 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeUsed:
-    """Which recipe made the renditions."""
+    """The recipe of the renditions."""
 
     name: str
     version: int
@@ -72,7 +72,7 @@ class RecipeUsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Everything a manifest says about one source."""
+    """The manifest's entry of one source."""
 
     source: str
     r"""As it was named on the command line; bytes that are not UTF-8 are written ``\xNN``."""
@@ -107,7 +107,7 @@ def plain_rendition(made: StoredRendition) -> dict[str, Any]:
 
 
 def entry_from(value: Any) -> Entry | None:
-    """Read one record back; None if it is not one of this version's."""
+    """Parse one record; None if it was not written by this version."""
     try:
         renditions = [{**one, "key": one["path"]} for one in value["renditions"]]
         return codec.build(Entry, {**value, "renditions": renditions})
@@ -125,21 +125,22 @@ def manifest_text(entries: Iterable[Entry]) -> str:
 
 
 class OutputFolder:
-    """One output folder, held by one run. Open it with :meth:`opened`.
+    """One output folder, locked by one run. Open it with :meth:`opened`.
 
-    While a run works, each finished source is one line of the journal. At the end the manifest is
-    written once, and the journal removed. A run that was killed leaves its journal, and the next
-    run reads both. Names are claimed in the journal before any folder gets one, so that a folder
-    whose line was never written is still known to be ours.
+    During a run, each finished source is one line of the journal. At the end the manifest is
+    written once and the journal is removed. A killed run leaves its journal, and the next run reads
+    both. Names are recorded in the journal before their folders are created, so that a folder
+    without a finished line is still recognised as Safelight's.
 
     Attributes:
         path: the folder.
         entries: the newest record of each source, by identity.
-        names: the folder of each source that was ever given one, by identity.
+        names: the folder name of every source that ever got one, by identity.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read what earlier runs left. Raises InputError if the manifest is not ours."""
+        """Read the results of earlier runs. Raises InputError if the manifest is not
+        Safelight's."""
         self.path = path
         self.entries: dict[str, Entry] = {}
         self.names: dict[str, str] = {}
@@ -157,12 +158,12 @@ class OutputFolder:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, path: Path) -> Iterator[OutputFolder]:
-        """Create the folder, lock it for this run and remove what a killed run left.
+        """Create the folder, lock it for this run and remove the staging files of a killed run.
 
         Raises:
-            InputError: ``output_unwritable`` if it cannot be made or written, or holds a
-                ``manifest.json`` or ``index.html`` of somebody else's; ``output_busy`` if another
-                run has it.
+            InputError: ``output_unwritable`` if it cannot be made or written, or contains a
+                ``manifest.json`` or ``index.html`` that Safelight did not write; ``output_busy``
+                if another run has it.
             StorageFull: no space.
         """
         with contextlib.ExitStack() as stack:
@@ -177,7 +178,7 @@ class OutputFolder:
             folder = cls(path)
             folder.clean()
             probe = folder.staging("probe")
-            try:  # found before an hour of work, not after it
+            try:  # fail before an hour of work, not after it
                 probe.mkdir()
                 probe.rmdir()
             except OSError as error:
@@ -185,7 +186,7 @@ class OutputFolder:
             yield folder
 
     def staging(self, name: str) -> Path:
-        """Where a folder is written before it gets its final name."""
+        """The staging folder of a source, before it gets its final name."""
         return self.path / f"{STAGING}{name}"
 
     def clean(self) -> None:
@@ -194,12 +195,12 @@ class OutputFolder:
             remove(path)
 
     def claim(self, names: Mapping[str, str]) -> None:
-        """Write down who gets which folder, before anybody does."""
+        """Record the folder name of each source before the folders are created."""
         self._append({"claims": dict(names)})
         self.names.update(names)
 
     def add(self, entry: Entry, staging: Path | None) -> None:
-        """Make a finished source final: its folder first, then its record.
+        """Publish a finished source: first its folder, then its record.
 
         Args:
             entry: the record.
@@ -209,7 +210,7 @@ class OutputFolder:
         if entry.status is FileStatus.ACCEPTED and staging is not None:
             _publish(staging, final)
         else:
-            # Renditions of what the source was before must not outlive its rejection.
+            # Renditions of an earlier content must not remain after a rejection.
             for stale in (staging, final):
                 if stale is not None:
                     remove(stale)
@@ -218,16 +219,17 @@ class OutputFolder:
         self.names[entry.input.path] = entry.name
 
     def holds(self, entry: Entry) -> bool:
-        """Whether all files of a record are there, in the sizes that it says."""
+        """Whether all files of a record exist with the recorded sizes."""
         return bool(entry.renditions) and all(
-            # Only what is where this run would put it: a path is never followed elsewhere.
+            # Only files at the paths that this run would use; other paths are not trusted.
             rendition.key.startswith(f"{entry.name}/")
             and _size(self.path / entry.name / Path(rendition.key).name) == rendition.bytes
             for rendition in entry.renditions
         )
 
     def commit(self, entries: Iterable[Entry], page: str) -> None:
-        """Write the gallery and the manifest, then remove the journal: the manifest has it all."""
+        """Write the gallery and the manifest, then remove the journal, which the manifest
+        replaces."""
         for name, text in ((GALLERY, page), (MANIFEST, manifest_text(entries))):
             path = self.path / name
             try:
@@ -238,9 +240,10 @@ class OutputFolder:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         try:
-            # Opened for each line: a run adds a few a second, and nothing is left to close.
+            # Opened for each line: a run adds only a few a second, and no open file must be closed
+            # later.
             with self._journal.open("a", encoding="utf-8") as file:
-                # The line break comes first: it ends a line that a kill cut short.
+                # The line break comes first, so that it ends a line that a kill has truncated.
                 file.write("\n" + json.dumps(record))
         except OSError as error:
             raise storage_error(error, self._journal) from error
@@ -254,13 +257,13 @@ class OutputFolder:
             self.entries[entry.input.path] = entry
 
     def _claim(self, identity: object, name: object) -> None:
-        # A name is a folder that may be replaced: nothing but a plain name is believed.
+        # The folder of a name may be replaced, so only a plain name is accepted.
         if isinstance(identity, str) and isinstance(name, str) and NAME.fullmatch(name):
             self.names[identity] = name
 
 
 def storage_error(error: OSError, path: Path) -> SafelightError:
-    """Return what a failed write, rename or removal of ``path`` is called here."""
+    """Map an ``OSError`` of a write, rename or removal of ``path``."""
     if disk_full(error):
         return StorageFull(f"no space left to write {path}: {error.strerror}")
     said = "not a folder" if isinstance(error, FileExistsError) else error.strerror
@@ -268,13 +271,13 @@ def storage_error(error: OSError, path: Path) -> SafelightError:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file that has no reader yet. Raises OSError."""
+    """Write a file that no process reads yet. Raises OSError."""
     with path.open("xb") as file:
         file.write(data)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with what is in it, if it exists."""
+    """Remove a file or a folder with its content, if it exists."""
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -285,7 +288,7 @@ def remove(path: Path) -> None:
 
 
 def _publish(staging: Path, final: Path) -> None:
-    """Give a finished folder its final name, in place of what had it.
+    """Rename a finished folder to its final name, replacing an existing folder.
 
     A folder is not replaced in one system call: between two renames the name is absent for a
     moment, never partial.
@@ -352,6 +355,6 @@ def _journal_lines(path: Path) -> Iterable[dict[str, Any]]:
         try:
             record = json.loads(line)
         except ValueError:
-            continue  # the line a kill cut short
+            continue  # a truncated line of a killed run
         if isinstance(record, dict):
             yield record

@@ -1,8 +1,8 @@
 """Worker processes under supervision: one that dies or hangs costs only its own picture.
 
-``concurrent.futures`` breaks the whole pool when one process dies. Here a dead or late process is
-replaced, and its picture is tried once more in the sandbox, which says what happened to it.
-Processes begin afresh and are never forked: threads, which libvips keeps, do not survive a fork.
+``concurrent.futures`` breaks the whole pool when one process dies. This pool replaces a dead or
+late process, and tries its picture once more in the sandbox, which reports the cause. Processes are
+spawned and never forked, because libvips's threads do not survive a fork.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from worker.job_context import Stop
 
 LIMITS = SandboxLimits(wall_seconds=120.0, cpu_seconds=240.0, memory_bytes=4 * 2**30)
-"""Of one picture. The wall time also bounds the first try, which is not in the sandbox."""
+"""Limits of one picture. The wall time also limits the first attempt, which is not in the
+sandbox."""
 
 
 # --- the engine -------------------------------------------------------------------------------
@@ -52,19 +53,21 @@ LIMITS = SandboxLimits(wall_seconds=120.0, cpu_seconds=240.0, memory_bytes=4 * 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The functions of a run. Each is importable by its name: worker processes are sent names."""
+    """The functions of a run. Each must be importable by name, because worker processes get
+    names."""
 
     process: Callable[[bytes, Recipe], ProcessedImage]
     describe: Callable[[bytes], Probe]
-    """Probes without limits, to say what a file is whose rejection does not. Raises Rejected."""
+    """Probes without limits, to describe a rejected file whose error has no probe. Raises
+    Rejected."""
     needs_sandbox: Callable[[bytes], bool]
-    """Whether the first try is to be in the sandbox, too."""
+    """Whether the first attempt must run in the sandbox."""
     version: str
-    """Results of another version are made again."""
+    """Version of the engine. Results of another version are made again."""
     run_sandboxed: Callable[..., Any] = sandbox.run
 
 
-# These import the engine when they are called: the process that supervises a run stays small, and
+# These functions import the engine when they are called: the supervising process stays small, and
 # libvips starts only in worker processes, after their environment is set.
 
 
@@ -88,15 +91,14 @@ def _needs_sandbox(data: bytes) -> bool:
 
 
 def real_engine() -> Engine:
-    """Return the engine of ``worker.imaging``, without loading it.
-
-    Its version names what may change bytes: the engine's own number and libraries.
+    """Return the engine of ``worker.imaging``, without loading it. Its version contains everything
+    that may change bytes: the engine's own number and the versions of its libraries.
     """
     from worker.imaging.plan import ENGINE_VERSION
 
     parts = [f"safelight {worker.__version__}", f"engine {ENGINE_VERSION}"]
     for name in ("pyvips-binary", "pillow", "simplejpeg", "pi-heif"):
-        # One that is missing is optional, or libvips comes from the system.
+        # A missing package is optional, or libvips comes from the system.
         with contextlib.suppress(metadata.PackageNotFoundError):
             parts.append(f"{name} {metadata.version(name)}")
     return Engine(
@@ -115,19 +117,19 @@ class FileTask:
     """One source to process."""
 
     number: int
-    """Tells outcomes apart; the order of sources."""
+    """Identifies the task; the position of its source."""
     path: Path
     name: str
-    """The final folder's name, for the paths in the outcome."""
+    """Name of the final folder, for the paths in the outcome."""
     staging: Path
-    """Folder to make and write to."""
+    """Staging folder to create and write to."""
     sandboxed: bool = False
-    """Run it in the sandbox: the first try killed or hung its process."""
+    """Run in the sandbox, because the first attempt killed or hung its process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What every task of a run shares. Sent to each worker process once."""
+    """Data shared by all tasks of a run. Sent to each worker process once."""
 
     engine: Engine
     recipe: Recipe
@@ -138,7 +140,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOutcome:
-    """What became of a task: accepted, rejected (``cause``) or a reason to stop (``failure``)."""
+    """The outcome of a task: accepted, rejected (``cause``) or a reason to stop (``failure``)."""
 
     number: int
     seconds: float = 0.0
@@ -163,10 +165,10 @@ def too_large(size: int, limit: int) -> Cause:
 
 
 def process_file(task: FileTask, setup: Setup) -> FileOutcome:
-    """Do one task. Never raises a SafelightError or OSError: they are part of the outcome.
+    """Process one task. SafelightError and OSError become part of the outcome.
 
-    A defect of the engine rejects the source with the code ``engine_failed``; only MemoryError
-    passes through, so that the try can be repeated where memory is bounded.
+    A defect of the engine rejects the source with the code ``engine_failed``; only MemoryError is
+    raised, so that the attempt can be repeated with limited memory.
     """
     started = time.perf_counter()
     outcome = _attempt(task, setup)
@@ -183,7 +185,7 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
         cause = Cause(code="input_unreadable", message=error.strerror or str(error))
         return FileOutcome(number=task.number, cause=cause)
     known = FileOutcome(number=task.number, bytes=status.st_size, modified_ns=status.st_mtime_ns)
-    if len(data) > limit:  # it has grown since the folder was listed
+    if len(data) > limit:  # the file has grown since the folder was listed
         return replace(known, cause=too_large(max(len(data), status.st_size), limit))
     known, again = replace(known, bytes=len(data)), True
     try:
@@ -192,7 +194,7 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
         cause = Cause(code=rejection.code, message=rejection.message)
         if isinstance(rejection.probe, Probe):
             known = replace(known, probe=rejection.probe)
-        # What cannot be read cannot be described either.
+        # An unreadable file cannot be described either.
         again = known.probe is None and not isinstance(rejection, DamagedInput)
     except SafelightError as error:
         cause = Cause(code=error.code, message=error.message)
@@ -203,7 +205,7 @@ def _attempt(task: FileTask, setup: Setup) -> FileOutcome:
     else:
         return _stored(made, known, task, setup)
     if again:
-        with contextlib.suppress(Exception):  # it is rejected already; this only adds to it
+        with contextlib.suppress(Exception):  # the file is rejected already; this only adds details
             probe = _call(setup.engine.describe, data, task=task, setup=setup)
             known = replace(known, probe=probe)
     return replace(known, cause=cause, sha256=hashlib.sha256(data).hexdigest())
@@ -244,18 +246,18 @@ _ENVIRONMENT = {
     "VIPS_CONCURRENCY": "1",  # the processes are the parallelism
     "VIPS_WARNING": "1",  # any value silences the warnings of libvips
 }
-"""What libvips reads when it is loaded."""
+"""Environment variables that libvips reads when it is loaded."""
 
 _NOTHING: Any = object()
-"""Told apart from any message."""
+"""Sentinel that differs from any message."""
 
 _SANDBOX_MARGIN = 30.0
-"""Seconds a worker gets beyond its two sandboxed calls before it is itself given up."""
+"""Seconds beyond its two sandboxed calls before a worker counts as hung."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _WorkerProcess:
-    """One worker process, as its supervisor sees it."""
+    """The supervisor's view of a worker process."""
 
     child: Child
     pipe: Connection
@@ -276,10 +278,10 @@ class Pool:
         self._size = size
 
     def run(self, tasks: Iterable[FileTask], *, stop: Stop) -> Generator[FileOutcome]:
-        """Yield an outcome for each task, as they finish, until ``stop`` is asked for.
+        """Yield the outcomes of tasks as they finish, until ``stop`` is set.
 
         Leaving the iteration early, or an error in it, ends every process at once. The caller
-        removes what unfinished tasks wrote to their staging folders.
+        removes the staging folders of unfinished tasks.
 
         Raises:
             EngineError: worker processes do not start.
@@ -305,7 +307,8 @@ class Pool:
     def _start(self) -> _WorkerProcess:
         ours, theirs = socket.socketpair()
         pipe = Connection(os.dup(ours.fileno()))
-        # Decoders print to both streams; standard output must hold only the command's own text.
+        # Decoders print to both streams; standard output must contain only the command's own
+        # output.
         output = None if "SAFELIGHT_DEBUG" in os.environ else subprocess.DEVNULL
         child = Child(
             [*INTERPRETER, "-c", f"import {__name__} as pool; pool.work({theirs.fileno()})"],
@@ -315,7 +318,7 @@ class Pool:
             stderr=output,
             pipes=[(ours.detach(), theirs.detach())],
         )
-        # Sent after the start, so that nothing of the engine is imported before it is needed.
+        # Sent after the start, so that the engine is not imported before it is needed.
         with contextlib.suppress(OSError):  # it has died: the next round finds out
             pipe.send(self._setup)
         return _WorkerProcess(child=child, pipe=pipe)
@@ -343,7 +346,7 @@ class Pool:
         task, answer = one.task, _NOTHING
         late = not one.pipe.poll()
         if not late:
-            # The pipe ends when its process does, so one wait covers answer and death.
+            # The pipe closes when its process ends, so one wait covers both answers and deaths.
             with contextlib.suppress(EOFError, OSError):
                 answer = one.pipe.recv()
         if answer is not _NOTHING:
@@ -369,7 +372,8 @@ class Pool:
 
 
 def work(descriptor: int) -> None:
-    """Be a worker process: take tasks from a socket, send outcomes back, until it closes."""
+    """Main function of a worker process: receive tasks from a socket and send outcomes, until it
+    closes."""
     keep_memory()
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     pipe = Connection(descriptor)
@@ -381,11 +385,11 @@ def work(descriptor: int) -> None:
     except (EOFError, OSError):
         pass  # the supervisor is gone
     except MemoryError:
-        os._exit(1)  # tried again in the sandbox, where memory is bounded
+        os._exit(1)  # retried in the sandbox, with limited memory
 
 
 def _end_with_supervisor() -> None:
-    """Even a killed supervisor leaves no process writing to the output folder: its end closes the
-    pipe that is the standard input here."""
+    """End when the supervisor ends, so that even a killed supervisor leaves no process that writes
+    to the output folder: its end closes the pipe on standard input."""
     os.read(0, 1)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""One run: find, skip what is unchanged, process, publish, and leave a valid folder behind."""
+"""One run: find sources, skip unchanged ones, process, publish, and leave a valid folder."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _WORTH_ANOTHER_TRY = frozenset({"input_unreadable", EngineError.code, TransientE
 
 
 class ProgressReporter(Protocol):
-    """Is told how a run gets on."""
+    """Receives the progress of a run."""
 
     def begin(self, *, total: int, unchanged: int) -> None:
-        """Say how many sources there are, and how many of them need no work."""
+        """Report the number of sources, and of those that need no work."""
 
     def done(self, entry: Entry) -> None:
-        """Say that one source is finished and stored."""
+        """Report that one source is finished and stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class RunOptions:
     recipe: Recipe
     jobs: int = 1
     force: bool = False
-    """Do unchanged sources again."""
+    """Process unchanged sources again."""
     limits: SandboxLimits = LIMITS
     write: Callable[[Path, bytes], None] = output_folder.write_file
     """Writes one rendition; importable by its name; raises OSError."""
@@ -65,26 +65,26 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """How a run ended."""
+    """The result of a run."""
 
     entries: tuple[Entry, ...]
-    """Everything the manifest lists, earlier runs' results too."""
+    """All entries of the manifest, including earlier runs' results."""
     total: int
-    """Sources of this run; the next four are about them, the unchanged ones included."""
+    """Sources of this run. The next four fields count them, unchanged ones included."""
     accepted: int
     rejected: int
     bytes_in: int
-    """Of the accepted sources."""
+    """Bytes of the accepted sources."""
     bytes_out: int
-    """Of their renditions."""
+    """Bytes of their renditions."""
     unchanged: int
     seconds: float
-    """From start to end."""
+    """Duration of the run."""
     interrupted: bool
     failure: SafelightError | None
-    """Why the run stopped before its end."""
+    """Why the run stopped early."""
     left_out: tuple[str, ...] = ()
-    """Symbolic links that lead out of the folders they were found in."""
+    """Skipped symbolic links that lead out of their folders."""
 
 
 def process_files(
@@ -93,13 +93,13 @@ def process_files(
     """Process files and folders into an output folder.
 
     Afterwards the folder holds a folder of renditions for each accepted source, a manifest and a
-    gallery, whole and consistent however the run ended: finished, stopped, or out of space. What
-    earlier runs made of other sources stays and stays listed; what they made of these is
-    replaced when the source, the recipe or the engine has changed.
+    gallery, complete and consistent however the run ended: finished, stopped, or out of space.
+    Results of other sources from earlier runs stay and stay listed; results of these sources are
+    replaced if the source, the recipe or the engine has changed.
 
     Raises:
-        InputError: an input is missing, or the folder cannot be used (``output_*``). Trouble
-            that comes up after work has begun is in the report instead.
+        InputError: an input is missing, or the folder cannot be used (``output_*``). Later errors
+            are in the report instead.
     """
     with OutputFolder.opened(options.out) as folder:
         run = _FolderRun(options, engine, folder)
@@ -110,7 +110,7 @@ def process_files(
         except SafelightError as error:
             failure = error
         try:
-            folder.clean()  # also frees what the manifest may need on a full disk
+            folder.clean()  # also frees space for the manifest on a full disk
             entries = run.listed()
             folder.commit(entries, gallery.page(entries))
         except SafelightError as error:
@@ -134,7 +134,7 @@ class _FolderRun:
         self._used = RecipeUsed(name=recipe.name, version=recipe.version, digest=recipe.digest)
 
     def prepare(self, reporter: ProgressReporter) -> None:
-        """Find the sources, name them, and see which need no work."""
+        """Find and name the sources, and determine which need no work."""
         found = inputs.find(self._options.inputs, out=self._folder.path)
         self._left_out = tuple(source.label for source in found if source.leads_out)
         self._sources = [source for source in found if not source.leads_out]
@@ -156,7 +156,7 @@ class _FolderRun:
         reporter.begin(total=len(self._sources), unchanged=len(self._unchanged))
 
     def work(self, reporter: ProgressReporter, stop: Stop) -> None:
-        """Process what has changed. Raises SafelightError if nothing more can be stored."""
+        """Process changed sources. Raises SafelightError if no more files can be stored."""
         tasks: dict[int, FileTask] = {}
         for number, source in enumerate(self._sources):
             if source.identity in self._unchanged:
@@ -182,7 +182,7 @@ class _FolderRun:
                 reporter.done(self._commit(source, outcome, staging=staging))
 
     def report(self, *, interrupted: bool, failure: SafelightError | None) -> RunReport:
-        """Sum up."""
+        """The report of the run."""
         entries = self._folder.entries
         ours = [entries[identity] for identity in self._unchanged | self._finished]
         accepted = [entry for entry in ours if entry.status is FileStatus.ACCEPTED]
@@ -201,7 +201,7 @@ class _FolderRun:
         )
 
     def listed(self) -> tuple[Entry, ...]:
-        """What is valid now: this run's sources, and earlier ones whose files are all there."""
+        """The valid entries: this run's sources, and earlier sources whose files all exist."""
         present = {source.identity for source in self._sources}
         return tuple(
             entry
@@ -211,7 +211,7 @@ class _FolderRun:
         )
 
     def _rejection(self, source: SourceFile) -> Cause | None:
-        """Return why a source is not even given to the engine."""
+        """Return why a source is rejected without the engine."""
         if source.problem is not None:
             return Cause(code=source.problem.code, message=source.problem.message)
         limit = self._options.recipe.limits.bytes
@@ -228,7 +228,7 @@ class _FolderRun:
             and (
                 self._folder.holds(entry)
                 if entry.status is FileStatus.ACCEPTED
-                # A file that could not be read or a defect of ours may have been mended.
+                # An unreadable file or a defect of Safelight may have been fixed since.
                 else entry.reason is not None and entry.reason.code not in _WORTH_ANOTHER_TRY
             )
         )
@@ -261,7 +261,7 @@ class _FolderRun:
 
 
 def _same_file(source: SourceFile, before: InputFile) -> bool:
-    """Whether the content is what it was: by size and time, else by size and digest."""
+    """Whether the content is unchanged: by size and time, else by size and digest."""
     if source.bytes != before.bytes:
         return False
     if source.modified_ns == before.modified_ns:
