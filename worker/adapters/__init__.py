@@ -1,5 +1,5 @@
-"""The implementations of ``worker.ports``: the only place that speaks to AWS, Redis or a database.
+"""Implementations of ``worker.ports``: only these modules talk to AWS and Redis.
 
-Each port has an AWS adapter and, where a person could use one, a local one. Adapters decide nothing
-about pictures.
+Each port has an AWS adapter and, if a person could use it, a local one. Adapters contain no
+business rules about pictures.
 """

@@ -1,1 +1,1 @@
-"""Where calls come in. Each parses, makes one call inward and encodes the answer; no logic."""
+"""Entry points. Each parses its input, makes one service call and encodes the response."""

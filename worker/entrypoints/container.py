@@ -1,12 +1,12 @@
-"""The first process of a container: it serves a Lambda handler or is the command line.
+"""The first process of a container: it serves a Lambda handler or runs the command line.
 
-It chooses between the two and does the duties of process 1 (forward signals, reap
-orphans, end with the other's code). It does no work and imports nothing slow: the handlers
-of signals must be set before anything slow begins.
+It chooses between the two and does the duties of process 1: it forwards signals, reaps orphans and
+ends with the child's exit code. It imports nothing slow, because the signal handlers must be set
+before any slow work begins.
 
-The kernel gives process 1 no default actions: without a handler it ignores SIGTERM, and a
-container would be killed after the engine's grace period instead of stopped. So a forked child
-does the work, for which the usual rules hold, and process 1 only waits.
+The kernel gives process 1 no default actions: without a handler it ignores SIGTERM, and a container
+would be killed after the engine's grace period instead of stopped. So a forked child, which has the
+usual default actions, does the work, and process 1 only waits.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Callable, Sequence
 
 WRONG_USE = 2
 STARTING = 200_000
-"""Objects made between two looks for garbage while a handler and what it imports are loaded."""
+"""Threshold of the garbage collector while a handler and its imports are loaded."""
 USUAL = 2_000
-"""The same afterwards; CPython's own figure."""
+"""Threshold afterwards: CPython's default."""
 _HANDLER = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _FORWARDED = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
@@ -29,7 +29,8 @@ _FORWARDED = frozenset(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve the handler that the only argument names, or run the command line; an exit code."""
+    """Serve the handler that the only argument names, or run the command line; returns the exit
+    code."""
     if len(arguments) == 1 and _HANDLER.fullmatch(arguments[0]):
         return serve(arguments[0])
     from worker.entrypoints.cli import run
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def serve(handler: str) -> int:
-    """Be Lambda's runtime client for a handler, like ``worker.entrypoints.lambda_ingest.handler``.
+    """Run Lambda's runtime client for a handler, like ``worker.entrypoints.lambda_ingest.handler``.
 
     Returns:
         The exit code, if there is no Lambda to serve; otherwise its client does not return.
@@ -53,17 +54,17 @@ def serve(handler: str) -> int:
     import gc
     import runpy
 
-    # Imports make hundreds of thousands of objects and next to no garbage: looking for it a hundred
-    # times meanwhile is a twentieth of a cold start.
+    # Imports create hundreds of thousands of objects and almost no garbage: a hundred collections
+    # meanwhile would take a twentieth of a cold start.
     gc.set_threshold(STARTING, *gc.get_threshold()[1:])
-    # In this interpreter: another one would start from nothing again.
+    # In this interpreter, because another one would start from nothing.
     sys.argv = ["awslambdaric", handler]
     runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
     return 0
 
 
 def started() -> None:
-    """Tell the collector of garbage that the start is over and what is there now stays."""
+    """Tell the garbage collector that the start is over and that all existing objects stay."""
     import gc
 
     if gc.get_threshold()[0] == STARTING:
@@ -72,7 +73,7 @@ def started() -> None:
 
 
 def contain(work: Callable[[], int]) -> int:
-    """Do the work; as process 1, in a child that is watched over.
+    """Do the work, in a supervised child if this is process 1.
 
     Returns:
         The exit code of the work; 128 + the number of the signal that ended it, as shells say it.
@@ -83,8 +84,8 @@ def contain(work: Callable[[], int]) -> int:
 
 
 def watch_over(work: Callable[[], int]) -> int:
-    """Do the work in a forked child; forward signals to it and reap other children that end."""
-    # Blocked before the fork: none is lost between it and the first wait.
+    """Do the work in a forked child; forward signals to it and reap other children."""
+    # Blocked before the fork, so that no signal is lost before the first wait.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED | {signal.SIGCHLD})
     child = os.fork()
     if child == 0:
@@ -97,7 +98,7 @@ def watch_over(work: Callable[[], int]) -> int:
                 code = _reap(child)
                 if code is not None:
                     return code
-            # What the kernel sends (Ctrl-C in a terminal) went to the child as well.
+            # A signal from the kernel (Ctrl-C in a terminal) also went to the child.
             elif received.si_code <= 0:
                 os.kill(child, received.si_signo)
     finally:
@@ -105,12 +106,12 @@ def watch_over(work: Callable[[], int]) -> int:
 
 
 def _reap(child: int) -> int | None:
-    """Take the exit codes of all who are dead; that of the child, if it is among them."""
+    """Reap all dead children; returns the exit code of the main child, if it is among them."""
     code = None
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:  # there are none left
+        except ChildProcessError:  # no children are left
             return code
         if pid == 0:
             return code

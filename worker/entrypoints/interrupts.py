@@ -1,7 +1,6 @@
 """SIGINT and SIGTERM end a command at once, with exit code 130 and without a traceback.
 
-Commands that finish something first (``Stop.on_signals``) put their own handlers in place of
-these for as long as they work.
+Commands that finish something first (``Stop.on_signals``) replace these handlers while they work.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from collections.abc import Iterator
 from types import FrameType
 
 CODE = 130
-"""128 and the number of SIGINT, as shells count it; the same for SIGTERM."""
+"""128 plus the number of SIGINT, as in shells; SIGTERM has the same code."""
 AGAIN_SECONDS = 0.02
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CALLBACKS = ("_log_handler_callback", "_marshal_")
-"""Functions of pyvips that libvips calls."""
+"""Functions of pyvips that libvips calls back."""
 
 
 def end_at_once() -> None:
-    """Let the signals end this process as it is, until something is there to clean up."""
+    """Let the signals end this process at once, until there is something to clean up."""
     for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells leave it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as set by nohup
             signal.signal(number, lambda *_: os._exit(CODE))
 
 
@@ -32,7 +31,7 @@ def end_at_once() -> None:
 def interrupting() -> Iterator[None]:
     """While in this context, the signals raise KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
+        yield  # only the main thread receives signals
         return
     before = {
         number: signal.signal(number, _interrupt)
@@ -49,7 +48,7 @@ def interrupting() -> Iterator[None]:
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:
     if _called_from_c(frame):
-        # What is raised here would be printed and forgotten: ask again a little later.
+        # An exception here would be printed and dropped: deliver the signal again a little later.
         signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
         return
     raise KeyboardInterrupt

@@ -1,6 +1,6 @@
-"""The API function: events of an API Gateway HTTP API (payload format 2.0) in, its answers out.
+"""The API function: it answers events of an API Gateway HTTP API (payload format 2.0).
 
-Thin: Mangum makes a request of an event, the app answers it. The local stack serves the same app.
+Mangum turns an event into a request, and the app answers it. The local stack serves the same app.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def services() -> ApiServices:
 
 @cache
 def adapter() -> Mangum:
-    """What makes requests of events, once for the life of the process."""
+    """The adapter from events to requests, made once for the life of the process."""
     logs.adopt(logger)
     app = create(services, origins=services().app.settings.api_origins)
-    # What it does not take for text it sends in base64, and problems are a type of their own.
+    # Mangum encodes unknown media types as base64, so the media type of problems is listed as text.
     return Mangum(app, lifespan="off", text_mime_types=["application/json", MEDIA_TYPE])
 
 

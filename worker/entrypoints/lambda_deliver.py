@@ -1,4 +1,4 @@
-"""The delivery function: it responds for keys that the delivery bucket does not have.
+"""The delivery function: it answers requests for keys that the delivery bucket does not have.
 
 The distribution calls its URL when S3 returns 403 or 404 (origin failover). It decodes an event of
 a function URL (payload format 2.0), makes one service call and encodes the response. Only the
@@ -26,8 +26,8 @@ from worker.subprocesses.jail import hide
 logger = logs.logger("deliver")
 
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-    # What is loaded before the snapshot is there at each start. Clients are made after it: no
-    # connection, credential or random number is shared between instances.
+    # Modules loaded before the snapshot are available at each start. Clients are made later, so
+    # that instances share no connection, credential or random number.
     import worker.imaging.engine
     import worker.services.first_view  # noqa: F401
 
@@ -53,7 +53,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
 
 @trace.flushing("deliver")
 def answer(event: Mapping[str, Any], deliver: Deliver) -> dict[str, Any]:
-    """The handler with its service given. An error becomes a response that is not cached."""
+    """The handler with an injected service. An error becomes a response that is not cached."""
     method = event["requestContext"]["http"]["method"]
     if method not in ("GET", "HEAD"):
         return _event_of(error(403, "only GET and HEAD"))

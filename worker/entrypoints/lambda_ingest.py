@@ -1,10 +1,11 @@
-"""The ingest function: a batch of queue messages in, a partial batch response out.
+"""The ingest function: it handles a batch of queue messages and returns a partial batch response.
 
-Thin: messages to deliveries, one service call each, errors to a response. The same handler runs
-in Lambda and in the local stack's workers.
+It turns messages into deliveries, makes one service call for each, and turns errors into a
+response. The same handler runs in Lambda and in the local stack's workers.
 
-The partial response is made here, not by Powertools' batch processor: importing that, with asyncio
-and the classes of every other event, is a tenth of the processor time of a cold start.
+It builds the partial response itself instead of using Powertools' batch processor, whose import,
+with asyncio and the classes of all other events, takes a tenth of the processor time of a cold
+start.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 Record = Mapping[str, Any]
-"""One message as Lambda hands it over (its Developer Guide, "Using Lambda with Amazon SQS")."""
+"""One message as Lambda passes it (its Developer Guide, "Using Lambda with Amazon SQS")."""
 
 logger = logs.logger("ingest")
 
 LONGEST_WAIT = 900
-"""Seconds: the longest a message rests between two tries."""
+"""Longest delay between two attempts of a message, in seconds."""
 MEMORABLE = 2
-"""From this receive on a failure is written to the asset's timeline."""
+"""Number of receives from which on a failure is written to the asset's timeline."""
 MEMORY_SECONDS = 10.0
-"""With less time left nothing is written: the response must not be late."""
+"""With less time left no failure is written, because the response must not be late."""
 
 
 @cache
@@ -67,15 +68,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         return handle(event, context, application())
     finally:
-        started()  # the first event makes clients and loads codecs: it belongs to the start
+        started()  # the first event creates clients: part of the start
 
 
 @trace.flushing("ingest")
 def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> dict[str, Any]:
-    """The handler with its services given."""
+    """The handler with injected services."""
     ingest = app.ingest
     records: list[Record] = event.get("Records", [])
-    if not records:  # a warm-up call: by now everything is wired
+    if not records:  # a warm-up call: all services are ready now
         return {"batchItemFailures": []}
     began = time.perf_counter()
     work_metrics.begun("ingest", map(work_metrics.sent_of, records))
@@ -90,7 +91,7 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
     ) as pipeline:
         kept, waiting = [], set()
         for record in records:
-            # On FIFO what follows a failed message in its group waits behind it.
+            # In a FIFO group all messages after a failed one wait behind it.
             if _group(record, app.settings.ordering) not in waiting:
                 try:
                     for ingested in pipeline.handle(record["messageId"]):
@@ -116,7 +117,8 @@ def handle(event: dict[str, Any], context: LambdaContext, app: Application) -> d
 
 
 def _group(record: Record, ordering: Ordering) -> str:
-    """Whose order a message must keep; on a standard queue it is alone."""
+    """The group whose order a message must keep; on a standard queue each message is its own
+    group."""
     if ordering is Ordering.FIFO:
         return str(record["attributes"].get("MessageGroupId"))
     return str(record["messageId"])
@@ -124,7 +126,7 @@ def _group(record: Record, ordering: Ordering) -> str:
 
 def _delivery(record: Record) -> Delivery:
     receives = int(record["attributes"].get("ApproximateReceiveCount") or 1)
-    # Sent back from the dead-letter queue it is counted anew, but it has failed before.
+    # A redriven message has a new receive count, but it has failed before.
     again = 1 if unwrapped(record["body"]).redriven else 0
     sent = record.get("messageAttributes", {}).get(trace.NAME, {}).get("stringValue", "")
     return Delivery(
@@ -133,10 +135,11 @@ def _delivery(record: Record) -> Delivery:
 
 
 def _put_back(app: Application, record: Record, error: SafelightError | None) -> None:
-    """Say when a failed message comes back: later each time if waiting may help, at once if not."""
+    """Set the delay of a failed message: exponential backoff if waiting may help, otherwise
+    none."""
     receives = _delivery(record).receives
     wait = 0
-    # Without an error of its own the message waited behind another one of its group.
+    # A message without an error waited behind another message of its group.
     if error is not None and not isinstance(error, Postponed):
         if not isinstance(error, MalformedMessage):
             wait = min(LONGEST_WAIT, app.settings.retry_seconds * 2 ** (receives - 1))
@@ -154,7 +157,7 @@ def _put_back(app: Application, record: Record, error: SafelightError | None) ->
     try:
         app.queue.hide(app.settings.queue_url, message, wait)
     except SafelightError as hidden:
-        # Then it comes back after the queue's own visibility timeout.
+        # Then it becomes visible after the queue's own visibility timeout.
         logger.warning("could not set the wait", extra={"code": hidden.code})
 
 
@@ -164,9 +167,10 @@ def _remember(
     failures: Mapping[str, SafelightError],
     remaining: Callable[[], float],
 ) -> None:
-    """Keep what failed again where `safelight dlq` finds it.
+    """Record repeated failures where `safelight dlq` finds them.
 
-    Not a first failure, which mostly passes; and nothing more once the catalog does not answer.
+    First failures are mostly transient and not recorded. If the catalog does not answer, recording
+    stops.
     """
     for record in records:
         error, delivery = failures.get(record["messageId"]), _delivery(record)
@@ -185,7 +189,7 @@ def _remember(
 
 
 def _count_cost(done: Sequence[IngestResult], seconds: float, context: LambdaContext) -> None:
-    """Count what each upload has cost: the share of this call's time, and its requests."""
+    """Count the cost of each upload: its share of this call's time, and its requests."""
     if not done:
         return
     from worker import prices

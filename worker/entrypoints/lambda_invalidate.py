@@ -1,4 +1,4 @@
-"""The invalidation function: events of assets in, one invalidation and a partial response out.
+"""The invalidation function: it makes one invalidation of a batch of events.
 
 The queue between the bus and this function keeps every event until it is done. Here: decode, one
 service call, encode.
@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
 @trace.flushing("invalidate")
 @emf.flushing("invalidate")
 def handle(event: Mapping[str, Any], invalidate: Invalidate) -> dict[str, Any]:
-    """The handler with its service given.
+    """The handler with an injected service.
 
     Returns:
         ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``: the messages to keep.
@@ -52,7 +52,8 @@ def handle(event: Mapping[str, Any], invalidate: Invalidate) -> dict[str, Any]:
         logger.info("invalidated", extra={"assets": list(done.assets)})
     for message, error in done.failures.items():
         work_metrics.put_back("invalidate", error)
-        # What waiting does not cure, a person has to look at: an alarm counts errors in this log.
+        # A person must look into errors that a retry cannot fix: an alarm counts errors in this
+        # log.
         say = logger.warning if isinstance(error, TransientError) else logger.error
         extra = {"message_id": message, "code": error.code, "reason": error.message}
         say("not invalidated", extra=extra)

@@ -1,7 +1,8 @@
-"""The ledger function: changes of the catalog in, counters of work out.
+"""The ledger function: it counts work from changes of the catalog.
 
-Lambda reads the stream of the table, as it does for the outbox, and names the shard because the
-event source has a tumbling window. Of the window itself nothing is used. Here: one service call.
+Lambda reads the stream of the table, as it does for the outbox, and passes the shard id because the
+event source has a tumbling window. The window itself is not used. This module makes one service
+call.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
 @trace.flushing("ledger")
 @emf.flushing("ledger")
 def handle(event: Mapping[str, Any], books: Bookkeeper) -> dict[str, Any]:
-    """The handler with its service given.
+    """The handler with an injected service.
 
     Returns:
         ``{"state": {}, "batchItemFailures": []}``: without a state Lambda takes the call for a
@@ -44,7 +45,7 @@ def handle(event: Mapping[str, Any], books: Bookkeeper) -> dict[str, Any]:
         in Lambda").
 
     Raises:
-        TransientError: the table does not answer: Lambda hands the whole batch over again.
+        TransientError: the table does not answer; Lambda retries the whole batch.
         ConfigurationError: the event names no shard.
     """
     records = event.get("Records", [])

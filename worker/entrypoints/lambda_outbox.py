@@ -1,6 +1,7 @@
-"""The outbox function: changes of the catalog in, events on the bus and a partial response out.
+"""The outbox function: it sends events for changes of the catalog.
 
-Lambda reads the stream of the table and keeps what is not done. Here: one service call, encode.
+Lambda reads the stream of the table and retries changes that are not done. This module makes one
+service call and encodes its result.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
 @trace.flushing("outbox")
 @emf.flushing("outbox")
 def handle(event: Mapping[str, Any], outbox: Outbox) -> dict[str, Any]:
-    """The handler with its service given.
+    """The handler with an injected service.
 
     Returns:
-        ``{"batchItemFailures": [{"itemIdentifier": sequence number}]}``: Lambda hands this change
-        over again, with all that follow it (AWS Lambda Developer Guide, "Reporting batch item
-        failures" of DynamoDB).
+        ``{"batchItemFailures": [{"itemIdentifier": sequence number}]}``: Lambda retries this change
+        and all later ones (AWS Lambda Developer Guide, "Reporting batch item failures" of
+        DynamoDB).
     """
     records = event.get("Records", [])
     work_metrics.begun("outbox", map(work_metrics.changed_of, records))

@@ -1,6 +1,7 @@
-"""Jobs on AWS Batch, their lines in CloudWatch Logs.
+"""Jobs on AWS Batch, with their logs in CloudWatch Logs.
 
-What a kind needs (processors, timeout, retries) is in its job definition and not sent with a job.
+The resources of a kind (processors, timeout, retries) are in its job definition, not in the
+request.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 QUEUES = ("urgent", "standard", "bulk")
 SUBMITS_A_SECOND = 40.0
-"""Of this process. SubmitJob allows 50 a second to the whole account (AWS Batch User Guide,
-"Service quotas"); some are left for state machines."""
+"""Rate limit of this process. SubmitJob allows 50 a second to the whole account (AWS Batch User
+Guide, "Service quotas"); the rest is left for state machines."""
 LOG_GROUP = "/aws/batch/job"
-"""Where Batch's log driver writes unless a job definition says otherwise."""
+"""Default log group of Batch's log driver."""
 COMMAND_BYTES = 20_000
 """Longest command: a whole SubmitJob request may have 30 kB (the same)."""
 FOLLOW_SECONDS = 2.0
@@ -41,8 +42,8 @@ class BatchJobs:
     """``ports.Jobs`` on AWS Batch.
 
     Args:
-        prefix: of the names of queues and definitions.
-        sleep: between two looks while logs are followed.
+        prefix: prefix of the names of queues and definitions.
+        sleep: sleeps between two polls while logs are followed.
     """
 
     def __init__(
@@ -60,9 +61,9 @@ class BatchJobs:
     def submit(self, request: JobRequest) -> str:
         """See ``Jobs.submit``.
 
-        Batch allows many jobs of one name, so the queue is asked for one first, and again after:
-        of several that were submitted in the same second (or by an attempt whose answer was
-        lost) the oldest stays and the submitters of the others stop them. Batch
+        Batch allows several jobs with one name, so this method lists jobs of the name before and
+        after it submits. If several were submitted in the same second (or by an attempt whose
+        response was lost), the oldest stays and the submitters of the others stop them. Batch
         forgets ended jobs after seven days, and their names.
 
         Raises:
@@ -80,7 +81,7 @@ class BatchJobs:
         submission = self._submission(request, command)
         with _batch_call(f"submit {request.name}"):
             made = self._clients.batch.submit_job(**submission)["jobId"]
-        oldest = self._named(request) or made  # the list may be a moment late
+        oldest = self._named(request) or made  # the list may lag behind
         if oldest != made:
             self.stop(made, f"the same job was submitted before: {oldest}")
         return oldest
@@ -108,8 +109,8 @@ class BatchJobs:
         return tuple(found[:limit])
 
     def children(self, job: str) -> Sequence[JobStatus]:
-        """See ``Jobs.children``. Batch lists them state by state: one that moves on meanwhile is
-        listed once, as it was last seen."""
+        """See ``Jobs.children``. Batch lists children by state: a child that changes its state
+        meanwhile is listed once, with its last seen state."""
         parent = self._detail(job)
         if "size" not in parent.get("arrayProperties", {}):
             return ()
@@ -137,7 +138,7 @@ class BatchJobs:
 
     def stop(self, job: str, reason: str) -> None:
         """See ``Jobs.stop``. Batch sends SIGTERM, and SIGKILL 30 s later."""
-        self._detail(job)  # Batch takes any id without a word
+        self._detail(job)  # Batch accepts any id without an error
         with _batch_call(f"stop {job}"):
             self._clients.batch.terminate_job(jobId=job, reason=(reason or "stopped")[:1024])
 
@@ -157,7 +158,7 @@ class BatchJobs:
             if JobState(detail["status"]).ended or not follow:
                 return
             self._sleep(FOLLOW_SECONDS)
-            # Asked before reading: what was written before the end is read after it.
+            # The state is read before the log, so that all lines written before the end are read.
             detail = self._detail(job)
 
     # --- answers ---------------------------------------------------------------------------------
@@ -208,8 +209,8 @@ class BatchJobs:
     # --- requests -----------------------------------------------------------------------------
 
     def _submission(self, request: JobRequest, command: Sequence[str]) -> Any:
-        # The queues have a scheduling policy: with one every job wants a share, and only with one
-        # priority counts. A share a kind: a thousand transcodes do not keep a poster waiting.
+        # The queues have a scheduling policy, which requires a share identifier and enables
+        # priorities. Each kind is one share, so that a thousand transcodes do not delay a poster.
         # Letters and digits only.
         parameters: dict[str, Any] = {
             "jobName": request.name,
@@ -228,7 +229,7 @@ class BatchJobs:
         return parameters
 
     def _named(self, request: JobRequest) -> str | None:
-        """The oldest job of this name that has not failed, if Batch remembers one."""
+        """The oldest job of this name that has not failed, if Batch still lists one."""
         pages = self._pages(
             {
                 "jobQueue": self._names.queue(request.queue),
@@ -263,7 +264,7 @@ class BatchJobs:
         return found[0]
 
     def _lines(self, group: str, stream: str, tokens: dict[str, str]) -> Iterator[str]:
-        """New lines of a stream; remembers how far it has read."""
+        """New lines of a stream since the last call."""
         while True:
             parameters: dict[str, Any] = {"startFromHead": True}
             if stream in tokens:
@@ -278,7 +279,7 @@ class BatchJobs:
                         return  # the container has written nothing yet, or its log has expired
                     raise
             yield from (event["message"].rstrip("\n") for event in answer["events"])
-            # The end of a stream answers with the token it was asked with.
+            # At the end of a stream the response repeats the request's token.
             if answer["nextForwardToken"] == tokens.get(stream):
                 return
             tokens[stream] = answer["nextForwardToken"]
@@ -286,12 +287,12 @@ class BatchJobs:
 
 @contextmanager
 def _batch_call(what: str) -> Iterator[None]:
-    """``aws_call``, and what Batch has against a request as an error of ours."""
+    """``aws_call`` that also maps Batch's ``ClientException`` to ``JobRejected``."""
     with aws_call(what):
         try:
             yield
         except ClientError as error:
-            # Batch's only word for everything wrong with a request.
+            # Batch's only code for all invalid requests.
             if error_code(error) == "ClientException":
                 said = error.response.get("Error", {}).get("Message", "no message")
                 raise JobRejected(f"{what}: {' '.join(said.split())}") from error
@@ -323,7 +324,7 @@ class BatchNames:
     """The names of one deployment.
 
     Args:
-        prefix: what they begin with: ``safelight-prod``.
+        prefix: prefix of all names: ``safelight-prod``.
     """
 
     def __init__(self, clients: AwsClients, prefix: str) -> None:
@@ -333,7 +334,7 @@ class BatchNames:
         self._definitions: dict[str, str] = {}
 
     def queue(self, name: str) -> str:
-        """The queue that ``urgent``, ``standard`` or ``bulk`` stands for. Raises
+        """The name of the queue ``urgent``, ``standard`` or ``bulk``. Raises
         ``ConfigurationError``."""
         if not self._queues:
             with aws_call("list job queues"):
@@ -379,7 +380,7 @@ class BatchNames:
 
 
 class Pace:
-    """A bucket of tokens: at most ``rate`` calls a second, a second's worth at once. Thread-safe.
+    """A token bucket: at most ``rate`` calls a second, with a burst of one second. Thread-safe.
 
     Args:
         rate: calls a second.

@@ -1,9 +1,9 @@
-"""boto3 clients: one session, one configuration, each client made when it is first needed.
+"""boto3 clients: one session, one configuration; each client is made at its first use.
 
-Importing boto3 takes about 0.2 s and a client's model up to 0.15 s, so neither happens before
-the first use; a command line that stays on files never pays. The environment alone decides which
-AWS answers (``AWS_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_<SERVICE>``): Safelight has no setting for it,
-and no code can reach the wrong one by forgetting a parameter.
+Importing boto3 takes about 0.2 s and a client's model up to 0.15 s, so neither happens before the
+first use; commands that only use files never import them. Only the environment selects the endpoint
+(``AWS_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_<SERVICE>``): Safelight has no setting for it, so no code
+can use the wrong endpoint by forgetting a parameter.
 
 With ``SAFELIGHT_CALLS=FILE`` a :class:`CallLog` writes down every call, to compare it with what
 roles allow.
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 25.0
-"""Between two packets. More than the 20 s that SQS lets a long poll wait."""
+"""Seconds between two packets. More than the 20 s of SQS's long polling."""
 ATTEMPTS = 3
-"""Of every call, the first included. The queue is what retries for longer."""
+"""Attempts of every call, the first included. The queue retries for longer."""
 CONNECTIONS = 32
-"""Kept open per service; threads beyond that would open and close one for every call."""
+"""Open connections per service; further threads would open a connection for each call."""
 
 _SERVICE_IDS = {"stepfunctions": "SFN", "events": "EVENTBRIDGE", "logs": "CLOUDWATCH_LOGS"}
-"""botocore names endpoint variables by service id; these are the ones that are not the name."""
+"""Service ids in the names of endpoint variables that differ from the service name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
-    """Who signs a request, and where it goes."""
+    """Credentials and endpoint of a signed request."""
 
     credentials: Any = field(repr=False)
     """Of botocore, which renews them."""
@@ -187,7 +187,7 @@ class AwsClients:
             return self._made[name]
 
     def signer(self, service: str) -> Signer:
-        """What a request needs that botocore has no client for.
+        """Credentials and endpoint for requests without a botocore client.
 
         Raises:
             ConfigurationError: no region or no credentials are found.
@@ -222,7 +222,8 @@ class AwsClients:
         if service == "s3":
             from botocore.handlers import add_expect_header
 
-            # botocore asks before it sends a body, and waits: a round trip for each rendition.
+            # botocore sends "Expect: 100-continue" before a body and waits: a round trip for each
+            # rendition.
             made.meta.events.unregister("before-call.s3", add_expect_header)
         return made
 
@@ -262,7 +263,7 @@ class AwsClients:
             signature_version="s3v4",
             s3={
                 "addressing_style": "virtual",
-                # Without it the host of us-east-1 is the global one.
+                # Otherwise the host of us-east-1 is the global one.
                 "us_east_1_regional_endpoint": "regional",
                 # The emulator has no edge.
                 "use_accelerate_endpoint": accelerated and self._endpoint_of("s3") is None,
@@ -281,8 +282,8 @@ class AwsClients:
         from botocore.config import Config
 
         return Config(
-            # Without it botocore puts a list of features together twice for every call, which is a
-            # tenth of the processor time of a call.
+            # Otherwise botocore builds a list of features twice for every call, which takes a tenth
+            # of the processor time of a call.
             user_agent=f"safelight/{worker.__version__} botocore/{version}",
             retries={"mode": "standard", "total_max_attempts": self._attempts},
             connect_timeout=self._connect_seconds,
@@ -290,8 +291,8 @@ class AwsClients:
             max_pool_connections=self._connections,
             tcp_keepalive=True,
             endpoint_discovery_enabled=False,
-            # Adapters check what they are given. botocore's own check of every call is 4 % of the
-            # processor time that a worker spends beside the engine.
+            # Adapters check their arguments. botocore's validation of every call takes 4 % of the
+            # processor time that a worker spends outside the engine.
             parameter_validation=False,
             # Measured over TLS: the CRC-32 costs 0.07 ms for a 30 kB rendition and 0.7 ms a MB. S3
             # refuses a body that arrived damaged and keeps the checksum with the object. Without
@@ -305,10 +306,9 @@ class AwsClients:
 
 @cache
 def _loader() -> Any:
-    """The loader of service descriptions: one for all sessions of this process.
+    """The loader of service models, shared by all sessions of this process.
 
-    What it has read stays in memory, 20 MB for the services used here; a process that is forked
-    shares it.
+    Loaded models stay in memory, 20 MB for the services used here; a forked process shares them.
     """
     from botocore.loaders import create_loader
 
@@ -338,18 +338,18 @@ NAMES = frozenset(
         "stateMachineArn",
     }
 )
-"""Parameters that name a resource, as they are."""
+"""Parameters whose value names a resource."""
 
 
 class CallLog:
-    """The file that calls are written to."""
+    """A log of AWS calls in a file."""
 
     def __init__(self, path: Path, identity: str) -> None:
         self._path, self._identity = path, identity
 
     def attach(self, session: Any) -> None:
-        """Write every call of the clients that a boto3 session makes from now on."""
-        # The first that botocore says of a call, and once, however often it is sent.
+        """Log every call of clients that a boto3 session creates from now on."""
+        # botocore's first event of a call, which occurs once, also if the call is retried.
         session.events.register("provide-client-params", self._called)
 
     def write(self, service: str, operation: str, resources: Mapping[str, Any]) -> None:
@@ -360,7 +360,7 @@ class CallLog:
             "operation": operation,
             "resources": resources,
         }
-        # One write to the end of the file: lines of several processes do not mix.
+        # One append per line, so that lines of several processes do not mix.
         descriptor = os.open(
             self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
         )
@@ -376,18 +376,18 @@ class CallLog:
 
 
 def call_log(identity: str) -> CallLog | None:
-    """The log of this process's environment; None if calls are not written down."""
+    """The log that the environment names; None if calls are not logged."""
     path = os.environ.get(VARIABLE)
     return CallLog(Path(path), identity) if path else None
 
 
 def resources_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that name resources, those inside of lists too."""
+    """The parameters that name resources, including those inside lists."""
     found = {name: value for name, value in params.items() if name in NAMES}
     source = params.get("CopySource")
     if isinstance(source, Mapping):
         found["CopySource"] = dict(source)
-    if "Tagging" in params:  # which asks for a right of its own
+    if "Tagging" in params:  # this parameter needs an additional permission
         found["Tagging"] = True
     if "TransactItems" in params:  # DynamoDB: each is authorised as the operation inside of it
         found["TransactItems"] = [

@@ -56,13 +56,13 @@ BODY_BYTES = 262_144
 """Most bytes of a request's body. Files go to the store."""
 BURST_SECONDS = 10
 MOST_OWNERS = 10_000
-"""Owners whose rate is remembered by one process."""
+"""Most owners whose request rate one process tracks."""
 ADDRESS_SECONDS = 3_600
-"""How long the signed address of a rendition works."""
+"""Validity of the signed URL of a rendition."""
 ORIGINAL_SECONDS = 600
-"""How long that of an original works."""
+"""Validity of the signed URL of an original."""
 REVIEW_SECONDS = 600
-"""How long that of a closed file works for a reviewer."""
+"""Validity of the signed URL of a closed file for a reviewer."""
 DESCRIPTION = """\
 Upload pictures and videos, and read, find, change and delete what was made of them.
 
@@ -72,13 +72,13 @@ calls; assets of others do not exist for the caller.
 """
 
 
-# No slots: cached_property keeps its value in __dict__.
+# No slots: cached_property stores its value in __dict__.
 @dataclass(frozen=True, kw_only=True)
 class ApiServices:
-    """What the routes work with.
+    """The services of the routes.
 
     Args:
-        jobs: runs heavy work; None where nothing does.
+        jobs: runs heavy work; None if nothing does.
     """
 
     app: Application
@@ -111,19 +111,19 @@ class ApiServices:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """Who calls."""
+        """The verification of tokens."""
         return Tokens(self.app.settings)
 
     @cached_property
     def rates(self) -> Rates:
-        """How fast."""
+        """The rate limiter."""
         return Rates(self.app.settings.api_rate)
 
     @property
     def addresses(self) -> Addresses:
-        """Where everybody may read files of the delivery bucket, at least for a while."""
+        """The URLs of public files in the delivery bucket."""
         negotiated = self.app.settings.delivery_url is not None
-        # An answer names a file several times; signing it once is enough.
+        # A response contains a URL several times; signing it once is enough.
         return Addresses(of=cache(self._address), negotiated=negotiated)
 
     def _address(self, key: str) -> str:
@@ -136,15 +136,15 @@ class ApiServices:
 
     @property
     def signed_addresses(self) -> Addresses:
-        """Where who has the address may read closed files for a while."""
+        """Signed URLs of closed files, for reviewers."""
         bucket, store = self.app.settings.delivery_bucket, self.app.upload_store
         assert store is not None
         sign = partial(store.readable, bucket, seconds=REVIEW_SECONDS)
         return Addresses(of=cache(sign), negotiated=False)
 
     def tiles(self, record: AssetRecord, jobs: Iterable[JobRecord]) -> str | None:
-        """Key of the descriptor of an asset's tiles; None if there are none, or if each tile would
-        need a signed address of its own."""
+        """Key of the descriptor of an asset's tiles; None without tiles, or if each tile would need
+        its own signed URL."""
         settings = self.app.settings
         if settings.delivery_url is None:
             return None
@@ -152,7 +152,8 @@ class ApiServices:
 
 
 class Rates:
-    """A token bucket for each owner, in this process (several share the work of an owner).
+    """A token bucket for each owner. It is local to this process; several processes may serve one
+    owner.
 
     Args:
         rate: requests a second.
@@ -188,7 +189,7 @@ _bearer = HTTPBearer(
 )
 
 
-# Both are coroutines: of plain functions each would be a change to another thread.
+# Both are coroutines, because FastAPI runs plain functions in another thread.
 async def _services(request: Request) -> ApiServices:
     services: ApiServices = request.app.state.services()
     return services
@@ -200,7 +201,7 @@ async def _caller(
     scopes: SecurityScopes,
     _: Annotated[Any, Depends(_bearer)],
 ) -> Caller:
-    """Who calls, if the token gives the right that the route asks for."""
+    """The caller, if the token has the scope that the route requires."""
     tokens = services.tokens
     if tokens.asks:
         holder = await run_in_threadpool(tokens.identify, request)
@@ -258,7 +259,7 @@ def begin_upload(
     body: models.NewUpload,
     idempotency_key: IdempotencyKey = None,
 ) -> models.Upload:
-    """Begin an upload: the asset exists from now on, as `waiting`."""
+    """Begin an upload: the asset is created with the status `waiting`."""
     wanted = _wanted(caller, body)
     return views.upload(services.uploads.begin(caller, wanted, key=idempotency_key or ""))
 
@@ -287,7 +288,7 @@ def _wanted(caller: Caller, body: models.NewUpload) -> UploadRequest:
 def sign_s3_request(
     services: Services, caller: Writer, body: models.S3Request
 ) -> models.SignedS3Request:
-    """Sign a request of a client that speaks S3 (Uppy), from an upload's first to its last."""
+    """Sign a request of a client that uses the S3 protocol (Uppy), for any step of an upload."""
     first = None
     if body.file is not None and body.uploadId is None:
         first = replace(_wanted(caller, body.file), method=s3_clients.method_of(body))
@@ -296,7 +297,7 @@ def sign_s3_request(
 
 @router.get("/uploads/{asset}", tags=["uploads"])
 def show_upload(services: Services, caller: Reader, asset: AssetId) -> models.Upload:
-    """Show how an upload stands, the parts that are there, and tickets for what is missing."""
+    """Show the state of an upload, the parts that have arrived, and tickets for missing parts."""
     return views.upload(services.uploads.show(caller, str(asset)))
 
 
@@ -304,7 +305,7 @@ def show_upload(services: Services, caller: Reader, asset: AssetId) -> models.Up
 def upload_parts(
     services: Services, caller: Writer, asset: AssetId, body: models.PartNumbers
 ) -> models.Upload:
-    """Make tickets for some parts; new ones where they had some."""
+    """Make tickets for parts; expired tickets are replaced."""
     numbers = sorted(set(body.numbers))
     state = services.uploads.parts(caller, str(asset), numbers, route=body.route)
     return views.upload(state)
@@ -312,13 +313,13 @@ def upload_parts(
 
 @router.post("/uploads/{asset}/complete", tags=["uploads"])
 def complete_upload(services: Services, caller: Writer, asset: AssetId) -> models.Upload:
-    """Make one file of the parts. Doing it again changes nothing."""
+    """Join the parts into one file. A repeated call changes nothing."""
     return views.upload(services.uploads.complete(caller, str(asset)))
 
 
 @router.post("/uploads/{asset}/abort", status_code=204, tags=["uploads"])
 def abort_upload(services: Services, caller: Writer, asset: AssetId) -> None:
-    """Give an upload up: its parts and its asset go."""
+    """Abort an upload: its parts and its asset are removed."""
     services.uploads.abort(caller, str(asset))
 
 
@@ -369,7 +370,7 @@ def list_assets(
     )
     body = found.model_dump_json().encode()
     tag = f'"{sha256(body).hexdigest()[:32]}"'
-    # A page that polls gets a body only if the list has changed.
+    # A polling page gets a body only if the list has changed.
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if tag in (if_none_match or ""):
         return Response(status_code=304, headers=headers)
@@ -378,7 +379,7 @@ def list_assets(
 
 @router.get("/assets/{asset}", tags=["assets"])
 def show_asset(services: Services, caller: Reader, asset: AssetId) -> models.Asset:
-    """Show an asset: renditions as ready addresses, metadata, timeline, jobs."""
+    """Show an asset: renditions with their URLs, metadata, timeline, jobs."""
     record = services.assets.show(caller, str(asset))
     catalog = services.app.catalog
     jobs = catalog.jobs(record.asset)
@@ -408,7 +409,7 @@ def original_of_asset(services: Services, caller: Reader, asset: AssetId) -> mod
 def change_asset(
     services: Services, caller: Writer, asset: AssetId, body: models.AssetChange
 ) -> models.AssetSummary:
-    """Change tags, attributes and focal point. Of a new point, cut renditions are made again."""
+    """Change tags, attributes and focal point. A new focal point makes cropped renditions again."""
     point = body.focal_point
     said = "focal_point" in body.model_fields_set
     record = services.assets.change(
@@ -425,13 +426,13 @@ def change_asset(
 
 @router.post("/assets/{asset}/reprocess", status_code=202, tags=["assets"])
 def reprocess_asset(services: Services, caller: Writer, asset: AssetId) -> models.AssetSummary:
-    """Make everything again; what is served stays until then. Failed jobs are started again."""
+    """Make all files again; the old files are served until then. Failed jobs are restarted."""
     return views.summary(services.assets.reprocess(caller, str(asset)), services.addresses)
 
 
 @router.delete("/assets/{asset}", status_code=204, tags=["assets"])
 def delete_asset(services: Services, caller: Writer, asset: AssetId) -> None:
-    """Delete an asset with everything that was made of it. Its id stays taken."""
+    """Delete an asset with all its files. Its id is never reused."""
     services.assets.delete(caller, str(asset))
 
 
@@ -456,7 +457,7 @@ def similar_assets(
 
 @router.post("/jobs", status_code=202, tags=["jobs"])
 def submit_job(services: Services, caller: Writer, body: models.NewJob) -> models.JobModel:
-    """Submit heavy work on one asset or several; it is listed with the first."""
+    """Submit a job on one or several assets; the job is listed with the first."""
     record, status = services.jobs_of_assets.submit(
         caller,
         body.kind,
@@ -469,13 +470,13 @@ def submit_job(services: Services, caller: Writer, body: models.NewJob) -> model
 
 @router.get("/jobs/{job}", tags=["jobs"])
 def show_job(services: Services, caller: Reader, job: JobId) -> models.JobModel:
-    """Show how a job stands."""
+    """Show the state of a job."""
     return views.job(*services.jobs_of_assets.show(caller, job))
 
 
 @router.delete("/jobs/{job}", status_code=204, tags=["jobs"])
 def stop_job(services: Services, caller: Writer, job: JobId) -> None:
-    """Ask a job to stop; one that has ended stays as it is."""
+    """Stop a job; a job that has ended does not change."""
     services.jobs_of_assets.stop(caller, job)
 
 
@@ -501,7 +502,7 @@ def list_reviews(
 
 @router.get("/reviews/{review}", tags=["reviews"])
 def show_review(services: Services, caller: Reviewer, review: ReviewId) -> models.ReviewModel:
-    """Show a review, with signed addresses of the closed files."""
+    """Show a review, with signed URLs of the closed files."""
     return _review(services, services.app.reviews.show(caller, review))
 
 
@@ -509,7 +510,7 @@ def show_review(services: Services, caller: Reviewer, review: ReviewId) -> model
 def approve_review(
     services: Services, caller: Reviewer, review: ReviewId, body: models.ReviewReason
 ) -> models.ReviewModel:
-    """Approve. The same decision again changes nothing."""
+    """Approve. A repeated decision changes nothing."""
     found = services.app.reviews.decide(caller, review, Choice.APPROVE, body.reason)
     return _review(services, found)
 
@@ -532,7 +533,7 @@ def _review(services: ApiServices, found: FoundReview) -> models.ReviewModel:
 
 @router.get("/healthz", tags=["api"])
 def health() -> models.Health:
-    """Say that the API works. Asks no other service, and for no token."""
+    """Check that the API runs. Calls no other service, and needs no token."""
     return models.Health(status="ok", version=worker.__version__)
 
 
@@ -540,17 +541,17 @@ def create(services: Callable[[], ApiServices], *, origins: tuple[str, ...] = ()
     """The app.
 
     Args:
-        services: called with each request; makes them once.
-        origins: whose pages may call it from a browser.
+        services: returns the services; called with each request.
+        origins: origins of pages that may call the API from a browser.
     """
     app = FastAPI(
         title="Safelight",
         version=worker.__version__,
         summary="Image and video pipeline",
         description=DESCRIPTION,
-        docs_url=None,  # pages that load scripts from elsewhere
+        docs_url=None,  # FastAPI's documentation pages load scripts from other hosts
         redoc_url=None,
-        # A redirect would need the host and scheme of the gateway in front of the function.
+        # A redirect would need the host and scheme of the gateway.
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -590,8 +591,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 class VaryOrigin:
-    """Says of every answer that it depends on who asks: Starlette says so of those to browsers
-    only, and a cache would give the others to browsers."""
+    """Adds ``Vary: Origin`` to every response. Starlette adds it only to responses with an
+    ``Origin``, so a cache could return other responses to browsers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -610,7 +611,7 @@ class VaryOrigin:
 
 
 class BodyLimit:
-    """Refuses larger bodies as they arrive, whatever their headers promise."""
+    """Refuses larger bodies while they arrive, whatever their headers say."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -647,8 +648,8 @@ def _too_large() -> Response:
 
 
 def _utc(moment: datetime) -> str:
-    """A moment as records have it; one without an offset is UTC. The first and the last day of the
-    calendar have moments that UTC has no date for: there the offset does not count."""
+    """A time in the format of records; without an offset it is UTC. On the first and the last day
+    of the calendar a conversion to UTC may be impossible: there the offset is ignored."""
     with suppress(OverflowError):
         moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

@@ -1,7 +1,6 @@
 """Jobs on assets, for their owners: submit, show and stop. The kinds are those of ``batch``.
 
-A job has a name of its own only together with its asset: a caller who may see the asset may see the
-job.
+A job is addressed together with its asset: a caller who may read the asset may read the job.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class AssetJobs:
     """The jobs of assets.
 
     Args:
-        jobs: runs them; None if the deployment runs none.
+        jobs: runs jobs; None if the deployment runs none.
     """
 
     app: Application
@@ -51,12 +50,12 @@ class AssetJobs:
     ) -> tuple[JobRecord, JobStatus | None]:
         """Submit a job on the originals of some assets, listed with the first of them.
 
-        The same request again is the same job, unless that has failed.
+        A repeated request is the same job, unless that has failed.
 
         Raises:
             AssetMissing: one of the assets is not the caller's.
             ParameterError: with every mistake.
-            Conflict: ``original_missing``: there is none (any more).
+            Conflict: ``original_missing``: there is no original (any more).
         """
         from batch import catalogue
         from batch.submit import JobSpec, SubmitContext, requests
@@ -71,7 +70,7 @@ class AssetJobs:
         if len(records) > 1 and chosen.inputs[1] == 1:
             problems.append(Problem("assets", f"{kind} takes one, not {len(records)}"))
         if "/" in parameters.get("recipe", "") or parameters.get("recipe", "").endswith(".toml"):
-            # A path would be read where the job runs.
+            # A path would be read on the machine that runs the job.
             problems.append(Problem("parameters.recipe", "is the name of a shipped recipe"))
         if problems:
             raise ParameterError(f"job {kind}", tuple(problems))
@@ -87,7 +86,8 @@ class AssetJobs:
             asset=records[0].asset,
             closed=any(record.status not in PUBLIC for record in records),
         )
-        # Beside the files of ingest: they have URLs and the cache tag of the asset, and go with it.
+        # Below the asset's prefix: results have URLs and the cache tag of the asset, and are
+        # deleted with it.
         outputs = f"s3://{self.app.settings.delivery_bucket}/{jobs_prefix(records[0])}"
         context = SubmitContext(files=False, outputs=outputs, store=self.app.store)
         try:
@@ -103,7 +103,7 @@ class AssetJobs:
         return self._listed(records[0], id_, kind, request.output), None
 
     def show(self, caller: Caller, job: str) -> tuple[JobRecord, JobStatus | None]:
-        """A job, with what its runner says of it if that still knows it.
+        """A job, with the status from its runner if the runner still knows it.
 
         Raises:
             JobMissing: the caller has no such job.
@@ -133,7 +133,7 @@ class AssetJobs:
         raise JobMissing(f"there is no job {job}")
 
     def _listed(self, record: AssetRecord, id_: str, kind: str, output: str) -> JobRecord:
-        """The job in the list of its asset, where the job itself will say how far it is."""
+        """List the job with its asset, where the job later reports its progress."""
         for known in self.app.catalog.jobs(record.asset):
             if known.id == id_:
                 return known
@@ -157,7 +157,7 @@ class AssetJobs:
 
 
 def _of_the_body(problem: Problem, ids: Mapping[str, str]) -> Problem:
-    """A problem that names an option of the command line or an address, in the words of the API."""
+    """Reword a problem that names a command-line option or a path for the API."""
     kind, _, name = problem.path.partition(" ")
     path = {"INPUT": "assets", "--param": f"parameters.{name.strip(chr(39))}"}.get(kind, kind)
     said = problem.message

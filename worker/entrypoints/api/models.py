@@ -1,4 +1,4 @@
-"""Requests and answers of the API as they are on the wire. Unknown fields are refused."""
+"""Request and response models of the API. Unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Printable = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 
 def _readable(text: str) -> str:
-    """The text, if people can read it; the reason is that of the rules for tags."""
+    """The text, if it is readable by the rules for tags."""
     try:
         check_id(text, "text")
     except InputError as error:
@@ -66,7 +66,7 @@ class WrongField(_Wire):
 
 
 class ProblemDocument(_Wire):
-    """What went wrong (RFC 9457). `code` is stable; `docs/errors.md` lists all."""
+    """An error (RFC 9457). `code` is stable; `docs/errors.md` lists all."""
 
     type: str
     title: str
@@ -81,7 +81,7 @@ class ProblemDocument(_Wire):
 
 
 class NewUpload(_Wire):
-    """What is to be uploaded."""
+    """An announced upload."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
         description="Of the file, as people see it."
@@ -128,7 +128,7 @@ class NewUpload(_Wire):
 
 
 class Ticket(_Wire):
-    """A request to send to the store as it is, without a token."""
+    """A request to send to the store unchanged, without a token."""
 
     method: str = Field(description="`PUT` with the file as body, or `POST` a form.")
     url: str
@@ -156,7 +156,7 @@ class UploadedPartModel(_Wire):
 
 
 class Upload(_Wire):
-    """How an upload stands, and what to send next."""
+    """The state of an upload, and the next requests to send."""
 
     asset: str = Field(description="The id of the asset, which exists from now on.")
     status: Status = Field(description="`waiting` until the file is there.")
@@ -177,7 +177,7 @@ class Upload(_Wire):
 
 
 class PartNumbers(_Wire):
-    """Which parts to make tickets for."""
+    """The parts to make tickets for."""
 
     numbers: list[Annotated[int, Field(strict=True, ge=1, le=10_000)]] = Field(
         min_length=1, max_length=1000
@@ -186,7 +186,7 @@ class PartNumbers(_Wire):
 
 
 class S3Request(_Wire):
-    """A request of a client that speaks S3, as Uppy's `signRequest` gets it."""
+    """A request of a client that uses the S3 protocol, in the form of Uppy's `signRequest`."""
 
     method: Literal["PUT", "GET", "POST", "DELETE"]
     key: Annotated[str, StringConstraints(max_length=1024)] = Field(
@@ -205,7 +205,8 @@ class S3Request(_Wire):
 
 
 class SignedS3Request(_Wire):
-    """A request to send unchanged, or the store's response if the API has done the request."""
+    """A request to send unchanged, or the store's response if the API has made the request
+    itself."""
 
     url: str = Field(description="A URL of the store, or a `data:` URL with the store's response.")
     key: str = Field(description="The id of the asset.")
@@ -219,21 +220,21 @@ class SignedS3Request(_Wire):
 
 
 class FocalPoint(_Wire):
-    """The point that cuts keep: shares of the upright width and height."""
+    """The centre of crops, as fractions of the upright width and height."""
 
     x: Share
     y: Share
 
 
 class VerdictModel(_Wire):
-    """Why an asset stands where it stands."""
+    """The reason of an asset's status."""
 
     code: str
     message: str
 
 
 class Placeholder(_Wire):
-    """What to show until the picture is there."""
+    """What to show until the picture has loaded."""
 
     thumbhash: str = Field(description="Base64, evanw.github.io/thumbhash.")
     dominant: str = Field(description="`#rrggbb`.")
@@ -249,7 +250,7 @@ class PictureSourceModel(_Wire):
 
 
 class PictureModel(_Wire):
-    """What `<img srcset>` needs, not escaped yet. `worker.domain.markup` makes tags of it."""
+    """The values for `<img srcset>`, not escaped. `worker.domain.markup` makes HTML from them."""
 
     src: str = Field(description="For programs that do not know `srcset`.")
     srcset: str = Field(description="URLs by width, up to that of the widest rendition.")
@@ -266,7 +267,7 @@ class PictureModel(_Wire):
 
 
 class RenditionModel(_Wire):
-    """A file that was made of the original."""
+    """A file made from the original."""
 
     name: str
     format: str
@@ -280,7 +281,7 @@ class RenditionModel(_Wire):
 
 
 class FirstViewModel(_Wire):
-    """A file that is made when somebody asks for it first. Its size in bytes is not known."""
+    """A file that is made at its first view. Its size in bytes is unknown."""
 
     name: str
     format: str
@@ -292,7 +293,7 @@ class FirstViewModel(_Wire):
 
 
 class OriginalModel(_Wire):
-    """What was uploaded."""
+    """The original."""
 
     name: str
     key: str
@@ -304,7 +305,7 @@ class OriginalModel(_Wire):
 
 
 class VideoModel(_Wire):
-    """What is known of a video."""
+    """Facts about a video."""
 
     duration_ms: int
     width: int
@@ -317,7 +318,7 @@ class VideoModel(_Wire):
 
 
 class AssetSummary(_Wire):
-    """An asset, as lists have it."""
+    """An asset in a list."""
 
     id: str
     status: Status
@@ -347,7 +348,7 @@ class AssetSummary(_Wire):
 
 
 class TimelineEntry(_Wire):
-    """Something that happened to an asset."""
+    """An entry of an asset's timeline."""
 
     time: str
     kind: str
@@ -368,7 +369,7 @@ class JobModel(_Wire):
 
 
 class NewJob(_Wire):
-    """Heavy work to do."""
+    """A job to submit."""
 
     kind: Annotated[str, StringConstraints(max_length=40)] = Field(
         description="`transcode`, `poster`, `denoise` ...: docs/jobs.md has all."
@@ -381,7 +382,7 @@ class NewJob(_Wire):
 
 
 class BoundingBoxModel(_Wire):
-    """Where something is, as shares of the upright picture, 0 to 1."""
+    """A bounding box, as fractions of the upright picture, 0 to 1."""
 
     left: float
     top: float
@@ -390,7 +391,7 @@ class BoundingBoxModel(_Wire):
 
 
 class LabelModel(_Wire):
-    """Something that a model has seen in the picture."""
+    """A label that a model has given to the picture."""
 
     name: str
     tag: str = Field(description="Lists assets with the label: `GET /assets?tag=label:dog`.")
@@ -405,7 +406,7 @@ class LabelModel(_Wire):
 
 
 class ReviewDecisionModel(_Wire):
-    """What one person has decided."""
+    """The decision of one person."""
 
     reviewer: str = Field(description="Subject of the person's token.")
     decision: Choice
@@ -414,7 +415,7 @@ class ReviewDecisionModel(_Wire):
 
 
 class ReviewSummary(_Wire):
-    """A question to people about one version of an asset."""
+    """A review of one version of an asset."""
 
     id: str
     state: ReviewState
@@ -430,7 +431,7 @@ class ReviewSummary(_Wire):
 
 
 class ReviewItem(ReviewSummary):
-    """A review with what it is about, as lists have it."""
+    """A review in a list, with its asset."""
 
     asset: str
     name: str = Field(description="Of the original.")
@@ -445,7 +446,8 @@ class ReviewItem(ReviewSummary):
 
 
 class ReviewModel(ReviewItem):
-    """Everything that a reviewer needs. Addresses are signed: the files are closed."""
+    """A review with everything that a reviewer needs. URLs are signed, because the files are
+    closed."""
 
     original: OriginalModel
     renditions: list[RenditionModel] = Field(
@@ -458,14 +460,14 @@ class ReviewModel(ReviewItem):
 
 
 class ReviewList(_Wire):
-    """Some reviews and the way to the next ones."""
+    """A page of reviews, with the cursor of the next page."""
 
     reviews: list[ReviewItem]
     cursor: str | None = Field(description="Of the next page; none on the last one.")
 
 
 class ReviewReason(_Wire):
-    """Why a reviewer decides so."""
+    """The reason of a reviewer's decision."""
 
     reason: Annotated[str, StringConstraints(max_length=MOST_REASON, pattern=Printable)] = Field(
         default="", description="Kept with the asset. To reject there must be one."
@@ -495,7 +497,7 @@ class Asset(AssetSummary):
 
 
 class AssetPage(_Wire):
-    """Some assets, newest first, and the way to the next ones."""
+    """A page of assets, newest first, with the cursor of the next page."""
 
     assets: list[AssetSummary]
     cursor: str | None = Field(description="Of the next page; none on the last one.")
@@ -509,7 +511,7 @@ class SimilarAsset(_Wire):
 
 
 class SimilarAssets(_Wire):
-    """Those nearest first."""
+    """Similar assets, nearest first."""
 
     assets: list[SimilarAsset]
 
@@ -521,7 +523,7 @@ class FileAddress(_Wire):
 
 
 class AssetChange(_Wire):
-    """What to change; the rest stays."""
+    """Changes of an asset; everything else stays."""
 
     add_tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS)
     remove_tags: list[Tag] = Field(default_factory=list, max_length=MAX_TAGS)

@@ -1,7 +1,8 @@
-"""Errors as answers: ``application/problem+json`` (RFC 9457) with the stable code.
+"""Maps errors to responses: ``application/problem+json`` (RFC 9457) with the stable code.
 
-The status follows from the code and from whether the error is retryable. What is no fault of the
-client is a 500 with an id, under which the log has the rest; its text is not told.
+The status follows from the code and from whether the error is retryable. An error that is not the
+client's fault is a 500 with an id, under which the log has the details; the response does not
+contain its text.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _STATUSES: Mapping[str, int] = {
     "upload_reused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "too_many_requests": HTTPStatus.TOO_MANY_REQUESTS,
 }
-"""Of codes that stand for another status than their class."""
+"""HTTP statuses of codes whose status differs from that of their class."""
 _CLASSES: tuple[tuple[type[SafelightError], int], ...] = (
     (AssetMissing, HTTPStatus.NOT_FOUND),
     (JobMissing, HTTPStatus.NOT_FOUND),
@@ -68,7 +69,7 @@ _CLASSES: tuple[tuple[type[SafelightError], int], ...] = (
     (JobRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (RequestError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
-"""What a client can do something about. Anything else is ours."""
+"""HTTP statuses of classes that a client can act on. All other errors are a 500."""
 RETRY_SECONDS = 2
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _HTTP_CODES: Mapping[int, str] = {
@@ -98,7 +99,7 @@ def problem(
     id_: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The answer that tells of a problem."""
+    """The response for a problem."""
     document = ProblemDocument(
         type=f"urn:safelight:problem:{code}",
         title=HTTPStatus(status).phrase,
@@ -117,7 +118,7 @@ def problem(
 
 
 def answer(error: Exception) -> Response:
-    """The answer to a request that has failed, whatever it failed with."""
+    """The response to a failed request, for any error."""
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, HTTPException):
@@ -144,7 +145,7 @@ def _expected(error: SafelightError, status: int) -> Response:
         # The text names services and hosts, which a client must not learn.
         logger.warning("not available", extra={"code": error.code, "reason": error.message})
         detail = "something that this needs does not answer now; try again"
-        if isinstance(error, Paused):  # what was spent is nobody's business
+        if isinstance(error, Paused):  # the response must not reveal the spending
             detail = "work of this kind waits until midnight UTC"
             headers["Retry-After"] = str(_until_midnight())
     problems = error.problems if isinstance(error, ProblemsError) else ()
@@ -198,7 +199,7 @@ def _defect(error: Exception) -> Response:
 
 
 class ProblemRoute(APIRoute):
-    """A route all of whose errors are problems.
+    """A route that turns all errors into problems.
 
     Starlette's own handler of last resort answers and then raises the error again, which ends the
     invocation of a function.
@@ -217,8 +218,8 @@ class ProblemRoute(APIRoute):
         return handle
 
     def check(self, request: Request) -> None:
-        """Refuse what FastAPI ignores: with a misspelt filter it would list everything, and for a
-        body of another type it would only say that it is not an object.
+        """Refuse mistakes that FastAPI ignores: with a misspelt filter it would list everything,
+        and for a body of another media type it would only report that the body is not an object.
 
         Raises:
             RequestValidationError: parameters of the query are unknown or given twice.
@@ -242,7 +243,7 @@ class ProblemRoute(APIRoute):
 
 
 def install(app: FastAPI) -> None:
-    """Answer with problems where no route does: unknown paths and methods."""
+    """Answer unknown paths and methods with problems."""
 
     def taken(scope: Scope, method: str) -> bool:
         asked = {**scope, "method": method}
@@ -253,7 +254,7 @@ def install(app: FastAPI) -> None:
         if error.status_code == HTTPStatus.NOT_FOUND:
             error.detail = "there is nothing at this path"
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            # The router names the methods of the first route that has the path, and no others.
+            # The router lists only the methods of the first route with this path.
             allowed = ", ".join(one for one in METHODS if taken(request.scope, one))
             error = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": allowed})
             error.detail = f"this path takes {allowed}"

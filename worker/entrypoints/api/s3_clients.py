@@ -1,8 +1,8 @@
 """Signs requests of clients that use the S3 protocol, as Uppy 6 does (``signRequest``).
 
-Such a client sends the requests that begin, list and complete an upload to the store. Here the API
-carries these out itself, and returns the store's response as a ``data:`` URL. So the client sends
-only bytes to the store, with the same signed requests as every other client.
+Such a client normally sends the requests that begin, list and complete an upload to the store. Here
+the API makes these requests itself, and returns the store's response as a ``data:`` URL. So the
+client sends only bytes to the store, with the same signed requests as every other client.
 """
 
 from __future__ import annotations

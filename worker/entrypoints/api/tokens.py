@@ -1,8 +1,8 @@
-"""Who calls: the claims of a JSON Web Token (RFC 7519), read the same way wherever it was checked.
+"""Identifies the caller by the claims of a JSON Web Token (RFC 7519), wherever it was verified.
 
-On AWS the authoriser of the HTTP API has checked signature, issuer, audience and time before the
-function is called, and hands the claims over. Elsewhere PyJWT checks them here, by a shared secret
-or by the keys that the issuer publishes. There is no way in without one of the three.
+On AWS the authoriser of the HTTP API verifies signature, issuer, audience and time before the
+function is called, and passes the claims. Elsewhere PyJWT verifies them, by a shared secret or by
+the issuer's published keys. One of the three is required.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 READ, WRITE, ADMIN = "read", "write", "admin"
-"""Scopes, behind the prefix of the settings. ``admin`` includes the others."""
+"""Scopes, without the prefix of the settings. ``admin`` includes the others."""
 REVIEW, REVIEW_OWN = "review", "review-own"
-"""To decide about assets that wait for it: everybody's, or those of the caller's own owner, where
-an owner is a team or a tenant."""
+"""Scopes of reviewers: for the assets of all owners, or of the caller's own owner, for deployments
+in which an owner is a team or a tenant."""
 LEEWAY = 30
-"""Seconds by which clocks may differ."""
+"""Tolerated difference of clocks, in seconds."""
 KEYS_SECONDS = 300
-"""The issuer's keys are asked for again after so long."""
+"""Seconds after which the issuer's keys are fetched again."""
 _HS256 = ("HS256",)
 _PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenHolder:
-    """The caller, and what the token is good for."""
+    """The caller and the scopes of the token."""
 
     caller: Caller
     scopes: frozenset[str]
     """Without their prefix."""
 
     def may(self, scope: str) -> bool:
-        """Whether the token gives a right."""
+        """Whether the token has a scope."""
         enough = {scope, ADMIN} | ({REVIEW_OWN} if scope == REVIEW else set())
         return not enough.isdisjoint(self.scopes)
 
 
 class Tokens:
-    """Reads who calls, by the settings."""
+    """Identifies callers, by the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        """Check by the secret or the keys that the settings name, if any."""
+        """Verify by the secret or the keys of the settings, if any."""
         self._settings = settings
         self.asks = settings.api_secret is None and settings.api_jwks_url is not None
-        """Whether reading a token may wait for the issuer."""
+        """Whether verifying a token may fetch keys from the issuer."""
         self._check = self._checker()
 
     def identify(self, request: Request) -> TokenHolder:
-        """Who makes a request.
+        """The caller of a request.
 
         Raises:
             NotSignedIn: the token is missing, expired, or of another issuer.
@@ -76,7 +76,7 @@ class Tokens:
         return self.identity(self._check(token.strip()))
 
     def identity(self, claims: Mapping[str, Any]) -> TokenHolder:
-        """Who the claims of a checked token name.
+        """The caller that the claims of a verified token name.
 
         Raises:
             NotSignedIn: the claims name no subject.
@@ -121,7 +121,7 @@ class Tokens:
     def _decoded(
         self, token: str, key: str | Callable[[], Any], algorithms: tuple[str, ...] = _PUBLIC
     ) -> Mapping[str, Any]:
-        import jwt  # a gateway in front makes it unnecessary
+        import jwt  # not needed behind a gateway
 
         settings = self._settings
         try:

@@ -1,4 +1,4 @@
-"""The trace of a request: that of the caller, or one of its own."""
+"""The trace of a request: the caller's trace, or a new one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class TraceContext:
-    """Goes on with the trace that a caller names (W3C Trace Context), or begins one: an upload that
-    is begun has it, and so have the log lines.
+    """Continues the trace of the caller (W3C Trace Context), or starts a new one. An upload that
+    the request begins has this trace, and so have the log lines.
 
-    The request is a span; that of an upload is the root of all that follows. Pages read every
-    second: reading is a span only for a caller that names a trace, and if it fails here.
+    The request is a span; the span that begins an upload is the root of its trace. Pages poll every
+    second, so a GET request is a span only if the caller sends a trace or if it fails.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -63,7 +63,7 @@ def _name(scope: Scope) -> str:
 
 
 def _answered(span: Span, scope: Scope, status: int) -> None:
-    # The pattern, not the path, which has ids in it.
+    # The route's pattern, because the path contains ids.
     said: dict[str, Attribute] = {
         "http.route": getattr(scope.get("route"), "path", ""),
         "http.response.status_code": status,

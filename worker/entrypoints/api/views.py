@@ -1,4 +1,4 @@
-"""Records as answers: with ready addresses, a placeholder and a snippet of HTML."""
+"""Builds responses from records, with URLs, a placeholder and a snippet of HTML."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from worker.services.upload import UploadState, part_sizes
 
 
 def upload(state: UploadState) -> models.Upload:
-    """How an upload stands."""
+    """The state of an upload."""
     record, sizes = state.record, part_sizes(state.record)
     pending = record.upload
     starts = {number: (number - 1) * (pending.part_size if pending else 0) for number in sizes}
@@ -67,7 +67,7 @@ def _ticket(ticket: UploadTicket) -> models.Ticket:
 
 
 def summary(record: AssetRecord, addresses: Addresses) -> models.AssetSummary:
-    """An asset of a list."""
+    """An asset in a list."""
     verdict = record.verdict
     waiting = record.status is Status.WAITING and record.upload is not None
     return models.AssetSummary(
@@ -89,7 +89,7 @@ def summary(record: AssetRecord, addresses: Addresses) -> models.AssetSummary:
         placeholder=_placeholder(record),
         picture=_picture(picture_of(record, addresses)),
         renditions=_files(record, addresses),
-        # Without a distribution nothing makes them.
+        # Without a distribution no function makes them.
         first_view=[
             models.FirstViewModel(
                 name=one.name,
@@ -120,7 +120,7 @@ def asset(
     tiles: str | None,
     settled: str,
 ) -> models.Asset:
-    """Everything about an asset.
+    """A whole asset.
 
     Args:
         reviews: of all its versions, oldest first.
@@ -147,7 +147,7 @@ def asset(
 
 
 def label(seen: Label) -> models.LabelModel:
-    """Something that a model has seen."""
+    """A label."""
     boxes = [models.BoundingBoxModel.model_validate(asdict(box)) for box in seen.boxes]
     return models.LabelModel(
         name=seen.name,
@@ -235,7 +235,7 @@ def _video(record: AssetRecord) -> models.VideoModel | None:
 
 
 def job(record: JobRecord, status: JobStatus | None = None) -> models.JobModel:
-    """A job, with what its runner says of it if it was asked."""
+    """A job, with its runner's status if that was read."""
     percent = record.percent
     progress = percent / 100 if percent is not None else None
     if status is not None and status.progress is not None:
@@ -256,7 +256,7 @@ def job(record: JobRecord, status: JobStatus | None = None) -> models.JobModel:
 
 
 def review_summary(review: Review) -> models.ReviewSummary:
-    """A review without its asset. The token and the run that waits are nobody's business."""
+    """A review without its asset. It never contains the task token or the waiting run."""
     return models.ReviewSummary(
         id=review.id,
         state=review.state,
@@ -278,8 +278,8 @@ def review_summary(review: Review) -> models.ReviewSummary:
 
 
 def review_item(review: Review, record: AssetRecord) -> models.ReviewItem:
-    """A review of a list. What is recorded may be a newer version by now: then the review of the
-    one before says no more than itself."""
+    """A review in a list. If a newer version is recorded by now, the review of the earlier version
+    is shown without the asset."""
     current = record.version == review.version
     return models.ReviewItem(
         **dict(review_summary(review)),
@@ -295,10 +295,10 @@ def review_item(review: Review, record: AssetRecord) -> models.ReviewItem:
 
 
 def review(review: Review, record: AssetRecord, addresses: Addresses) -> models.ReviewModel:
-    """Everything that a reviewer needs.
+    """A whole review.
 
     Args:
-        addresses: signed ones, which work for closed files.
+        addresses: makes signed URLs, which are valid for closed files.
     """
     current = record.version == review.version
     item = dict(review_item(review, record))
@@ -306,7 +306,7 @@ def review(review: Review, record: AssetRecord, addresses: Addresses) -> models.
     return models.ReviewModel(
         **item | {"picture": _picture(picture_of(record, addresses)) if current else None},
         original=_original(record),
-        # A playlist's segments would need an address each.
+        # Each segment of a playlist would need its own URL.
         renditions=[one for one in files if one.format != MediaFormat.HLS],
         video=_video(record),
         tags=sorted(record.tags),
@@ -319,9 +319,9 @@ def review(review: Review, record: AssetRecord, addresses: Addresses) -> models.
 
 
 def _snippet(record: AssetRecord, addresses: Addresses) -> str:
-    """HTML that shows an asset; empty as long as there is nothing to show.
+    """HTML that shows an asset; empty if there is nothing to show yet.
 
-    Every address and text is escaped: names come from people.
+    All URLs and texts are escaped, because names are untrusted.
     """
     if record.status not in SERVED:
         return ""

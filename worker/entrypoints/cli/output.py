@@ -1,4 +1,5 @@
-"""How commands print: errors, exit codes, JSON, tables, rows; names are safe on a terminal."""
+"""Output of commands: errors, exit codes, JSON, tables and rows, with names escaped for
+terminals."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _UNFOLDED = 100_000
-"""Columns of a line that nothing printed here fills."""
+"""Width that no printed line reaches."""
 
 _REASONS = frozenset(reason.value for reason in Reason)
 _PREFIXES = {"output_": STORAGE, "input_": USAGE}
@@ -93,18 +94,18 @@ def unexpected(error: Exception) -> SafelightError:
 
 
 def print_json(value: object) -> None:
-    """Write JSON-ready values to standard output."""
+    """Write a JSON-ready value to standard output."""
     click.echo(json.dumps(value, indent=2))
 
 
 def print_line(value: object) -> None:
-    """Write one JSON-ready value as one line, at once: a reader may be following."""
+    """Write one JSON-ready value as one line and flush it, because a reader may be following."""
     click.echo(json.dumps(value, separators=(",", ":")))
     sys.stdout.flush()
 
 
 def one_line(text: str) -> str:
-    """Return text with everything escaped that could move a cursor or break a line."""
+    """Return text with all characters escaped that could move the cursor or break the line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -127,7 +128,7 @@ def console() -> Console:
     """Return the console of standard output."""
     from rich.console import Console
 
-    # A pipe has no width: lines are never folded there.
+    # A pipe has no width: lines are never wrapped there.
     width = None if sys.stdout.isatty() else _UNFOLDED
     return Console(width=width, highlight=False, soft_wrap=False)
 
@@ -142,8 +143,8 @@ def print_rows(
 ) -> None:
     """Write rows below a header.
 
-    A line is never folded: in a pipe each row is one line, and on a terminal that is too narrow
-    the long columns go on a line of their own below the short ones.
+    A line is never wrapped: in a pipe each row is one line, and on a narrow terminal the long
+    columns follow on a separate line below the short ones.
 
     Args:
         short: names of the columns of a few characters.

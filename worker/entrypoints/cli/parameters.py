@@ -1,4 +1,4 @@
-"""Kinds of values that options of several commands take."""
+"""Parameter types that several commands use."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _WEEK = 7 * 86_400.0
 
 
 class Number(click.FloatRange):
-    """A number in a range. Click's own range lets "nan" through, which is in none."""
+    """A number in a range. Click's own range accepts "nan"."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number.
 
         Raises:
-            BadParameter: it is none, or not in the range.
+            BadParameter: it is not a number in the range.
         """
         number = super().convert(value, param, ctx)
         if math.isnan(number):
@@ -37,10 +37,10 @@ class Percent(Number):
         super().__init__(0, 100)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The share, 0 to 1. A default that is no text is a share already.
+        """The share, 0 to 1. A default that is not a text is a share already.
 
         Raises:
-            BadParameter: it is no number of percent from 0 to 100.
+            BadParameter: it is not a percentage from 0 to 100.
         """
         if not isinstance(value, str):
             return value
@@ -55,7 +55,8 @@ class Duration(click.ParamType[float]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The seconds. Raises ``BadParameter``: it is none, or not above 0 and up to a week."""
+        """The seconds. Raises ``BadParameter`` unless it is a duration above 0 and at most a
+        week."""
         if isinstance(value, float):
             return value
         found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", str(value).strip(), re.ASCII)

@@ -1,4 +1,4 @@
-"""Commands that ask the API of a deployment: with a person's token, and no rights on AWS."""
+"""Commands that use the API of a deployment, with a person's token and without AWS permissions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ token_option = click.option(
 
 @contextmanager
 def asking(api: str, token_file: Path | None) -> Iterator[Client]:
-    """A client of the API; its errors are ours in this block.
+    """A client of the API, whose errors are mapped to ``SafelightError`` in this block.
 
     Raises:
         ConfigurationError: there is no token, or the client is not installed.
@@ -59,7 +59,7 @@ def asking(api: str, token_file: Path | None) -> Iterator[Client]:
 
 
 def token_of(api: str, token_file: Path | None) -> str | Callable[[], str]:
-    """The token for an API: what the variable has, or what reads the file.
+    """The token for an API: the value of the variable, or a function that reads the file.
 
     Raises:
         ConfigurationError: there is neither.
@@ -74,7 +74,7 @@ def token_of(api: str, token_file: Path | None) -> str | Callable[[], str]:
 
 
 def _reading(path: Path) -> Callable[[], str]:
-    """Reads the token anew each time: who renews it writes the file."""
+    """Reads the token each time, because another program may renew it in the file."""
 
     def read() -> str:
         try:
@@ -86,11 +86,11 @@ def _reading(path: Path) -> Callable[[], str]:
             raise InputError(f"--token-file {path}: has no token", code="input_unreadable")
         return text
 
-    read()  # before anything is sent
+    read()  # fail before anything is sent
     return read
 
 
 def as_ours(error: ApiError) -> SafelightError:
-    """An error of the client as one of the tree."""
+    """Map an error of the client to a ``SafelightError``."""
     again = error.code == "unreachable" or error.status == 429 or error.status >= 500
     return (Unreachable if again else InputError)(str(error), code=error.code)

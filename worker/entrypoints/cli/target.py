@@ -1,8 +1,8 @@
-"""Which Safelight a command talks to: the local stack in a folder, or the one on AWS.
+"""The target of a command: the local stack in a folder, or a deployment on AWS.
 
 ``--data DIR`` means the local stack in DIR. Without it the environment decides: with
-SAFELIGHT_TABLE set it is the deployment that the SAFELIGHT_ variables describe, otherwise the local
-stack in ``.safelight``.
+SAFELIGHT_TABLE set it is the deployment that the SAFELIGHT_ variables describe, otherwise it is the
+local stack in ``.safelight``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def page_options(what: str) -> Callable[[_Command], _Command]:
 
 
 def print_cursor(cursor: str | None, *, as_json: bool) -> None:
-    """Tell on standard error how the list goes on, if it does."""
+    """Print the cursor of the next page to standard error, if there is one."""
     if cursor is not None:
         said = json.dumps({"cursor": cursor}) if as_json else f"there are more: --cursor {cursor}"
         click.echo(said, err=True)
@@ -67,7 +67,7 @@ def print_cursor(cursor: str | None, *, as_json: bool) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a command works on."""
+    """The target of a command, with its services."""
 
     app: Application
     local: Address | None
@@ -75,7 +75,7 @@ class Target:
 
     @property
     def jobs(self) -> Jobs:
-        """The jobs of heavy work."""
+        """The jobs of the target."""
         if self.local is None:
             from worker.adapters.aws.batch import BatchJobs
             from worker.adapters.aws.clients import AwsClients
@@ -88,7 +88,7 @@ class Target:
 
     @property
     def traces(self) -> TraceStore:
-        """The spans that were written."""
+        """The traces of the target."""
         if self.local is None:
             return self._insights
         from worker.local.records import LocalTraces
@@ -113,7 +113,7 @@ class Target:
 
     @property
     def queue_pairs(self) -> tuple[QueuePair, ...]:
-        """The queues whose messages can fail, each with its dead letters."""
+        """The queues with their dead-letter queues."""
         from worker.services.dead_letters import QueuePair, webhook_pairs
 
         settings = self.app.settings
