@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -24,14 +24,23 @@ from worker.local.batch.jobs import LocalJobs
 from worker.local.child import working
 from worker.settings import Settings
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
 SECRET = "SAFELIGHT_API_SECRET"  # noqa: S105 - the name of a variable
 APP = "worker.entrypoints.api.app"
 LOGS = "worker.entrypoints.logs"
+PROBLEMS = "worker.entrypoints.api.problems"
 """By name, as the handlers: they stand above."""
 OWNER = "me"
 """Who the token belongs to that the stack prints."""
 TOKEN_SECONDS = 30 * 86_400
 BACKLOG = 256
+MOST_REQUESTS = 100
+"""In work at the same time: 40 in threads (anyio's limit), the others wait for a thread. On AWS the
+function's concurrency bounds them. Without a bound requests whose clients have gone away are still
+answered, and at 40 uploads a second a ticket took 90 s."""
+RETRY_SECONDS = 2
 CLOSING_SECONDS = 5
 """For requests that are being answered when the stack stops."""
 
@@ -73,6 +82,32 @@ def uvicorn_server(app: Any) -> uvicorn.Server:
     )
 
 
+class RequestBound:
+    """Answers 503 to requests beyond a number in work, so that the others are answered in time.
+
+    Args:
+        app: an ASGI app.
+        most: requests at the same time.
+    """
+
+    def __init__(self, app: ASGIApp, *, most: int) -> None:
+        self._app, self._left = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if self._left == 0:
+            text = f"too many requests at once; try again in {RETRY_SECONDS} s"
+            problem = resolve_name(f"{PROBLEMS}:problem")
+            refusal = problem(503, "throttled", text, headers={"Retry-After": str(RETRY_SECONDS)})
+            await refusal(scope, receive, send)
+            return
+        self._left -= 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._left += 1
+
+
 def run(address: Address, ready: Path) -> None:
     """Serve until a signal asks for the end.
 
@@ -90,6 +125,7 @@ def run(address: Address, ready: Path) -> None:
     from worker.local import console  # what the app needs: the stack's other processes do not
 
     console.attach(app, services, address, stopping=lambda: server.should_exit)
+    app.add_middleware(RequestBound, most=MOST_REQUESTS)
     port = urlsplit(address.api).port
     assert port is not None
     with listen(port) as listener, working(ready):
