@@ -14,12 +14,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RUN, CHECKED, SHOWN, AMONG = "sh", "sh checked", "text", "text lines"
 SHELL = (RUN, CHECKED)
-MEASURED = (
-    *("docs/load.md", "docs/scale.md", "docs/faults.md", "docs/engine.md", "docs/fuzz.md"),
-    *("docs/emulators.md", "docs/security.md"),
-)
-"""Pages whose commands run for minutes, as docs/README.md says: all are checked only. Short forms
-of them are in tests of their own."""
 SAID = "checked, not run"
 """What a page says about its ``sh checked`` blocks, in their section or above all."""
 
@@ -78,7 +72,7 @@ def blocks(path: Path) -> list[Block]:
             Block(
                 page=name,
                 line=before.count("\n") + 2,
-                language=CHECKED if match[1] == RUN and name in MEASURED else match[1],
+                language=match[1],
                 code=match[2],
                 section=f"{intro}\n{before[start:]}",
             )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
 from functools import partial
@@ -29,7 +31,7 @@ from worker.domain.events import MEANING
 from worker.domain.metrics import METRICS, MetricGroup, MetricSpec, Source, Unit
 from worker.domain.workflow import OUTCOMES, StageKind
 from worker.entrypoints.api.problems import status_of
-from worker.entrypoints.cli import cli
+from worker.entrypoints.cli import cli, run
 from worker.entrypoints.cli.api import document
 from worker.entrypoints.cli.submit import KindGroup
 from worker.recipes import schema, workflow
@@ -429,6 +431,18 @@ def scale_rules() -> str:
     return "\n".join(["| Rule | Value | | Source |", "| --- | ---: | --- | --- |", *rows, ""])
 
 
+# --- bills --------------------------------------------------------------------------------------
+
+
+def transcript(command: str, first: str = "") -> str:
+    """A command with what it prints from some words on; notes go before that."""
+    said = io.StringIO()
+    with chdir(DOCS.parent), redirect_stdout(said), redirect_stderr(io.StringIO()):
+        assert run(command.split()) == 0
+    text = said.getvalue().rstrip()
+    return f"```text\n$ safelight {command}\n...\n{text[text.index(first) :]}\n```\n"
+
+
 # --- pages --------------------------------------------------------------------------------------
 
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
@@ -451,6 +465,12 @@ PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "recipe formats": ("recipes.md", recipe_formats),
     "workflow": ("workflows.md", workflow_keys),
     "stages": ("workflows.md", stages),
+    "bill": ("cost.md", partial(transcript, "cost")),
+    "measured bill": (
+        "cost.md",
+        partial(transcript, "cost --durations docs/durations.json", "Goals"),
+    ),
+    "levers": ("cost.md", partial(transcript, "cost --levers", "Levers: ")),
     "parameters": ("jobs.md", job_parameters),
 }
 

@@ -21,7 +21,7 @@ _WHAT_VARIES = (
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|\+00:00)?", "TIME"),
     (r"\b\d{4}-\d\d-\d\d\b", "DAY"),
     (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "TIME"),
-    (r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b", "HEX"),
+    (r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", "HEX"),
     (r"\b[0-9a-f]{2}/ID\b", "HH/ID"),
     (r"\b[\d.,]+ (ms|s|min|h|days?)\b", "TIME"),
     (r"\b[\d.,]+ (B|kB|MB|GB|bytes)(?!\w)", "SIZE"),

@@ -435,29 +435,6 @@ def test_more_work_never_lowers_the_compute(
 # --- the pages ----------------------------------------------------------------------------------
 
 
-def test_the_page_shows_what_the_command_prints(
-    capsys: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Every block of docs/cost.md that begins with a command, from the first line that it shows on;
-    --write-golden writes them."""
-    monkeypatch.chdir(ROOT)
-    text = written = PAGE.read_text("utf-8")
-    blocks = re.findall(r"```text\n\$ safelight (cost[^\n]*)\n(.*?)\n```", text, re.S)
-    assert len(blocks) == 3
-    for command, shown in blocks:
-        assert run(command.split()) == 0
-        said = capsys.readouterr().out.rstrip()
-        first = "Levers: " if "--levers" in command else "Goals" if "-d" in command else ""
-        begin = f"$ safelight {command}\n"
-        written = written.replace(begin + shown, begin + said[said.index(first) :])
-    if request.config.getoption("--write-golden"):
-        PAGE.write_text(written, "utf-8")
-    else:
-        assert written == text
-
-
 FRUGAL: dict[str, dict[str, Any]] = {
     "nothing": {},
     "CloudFront Security Savings Bundle, Compute and Database Savings Plans of a year": {
