@@ -35,7 +35,7 @@ ELSEWHERE = {
 """Commands that are not run here, each with what runs it."""
 FILES = ("harbour.jpg", "dog.jpg", "night.jpg", "photos/beach.jpg", "photos/sub/hill.jpg")
 VIDEO = "holiday.mp4"
-SAMPLES = ("harbour-at-dusk.jpg", "broken/letter.jpg")
+SAMPLES = ("harbour-at-dusk.jpg", "broken/letter.jpg", "broken/cut-off.jpg")
 """Of what `make demo` leaves in demo/in."""
 _OTHERS = ("AWS_", "SAFELIGHT_", "MAKE", "MFLAGS")
 """Beginnings of variables that a reader does not have: with those of `make`, it prints more."""
