@@ -16,9 +16,13 @@ FUNCTION = Path(__file__).parents[2] / "pulumi" / "functions" / "upload_ticket.j
 
 def answers(events: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
     """What the function returns for each event, in order, deployed with a key."""
-    source = FUNCTION.read_text("utf-8").replace("${KEY}", key)
     with tempfile.TemporaryDirectory(prefix="safelight-edge-") as folder:
-        return run("njs", source, events, Path(folder))
+        return run("njs", source(key), events, Path(folder))
+
+
+def source(key: str) -> str:
+    """The function as it is deployed with a key."""
+    return FUNCTION.read_text("utf-8").replace("${KEY}", key)
 
 
 def event(method: str, url: str, headers: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:

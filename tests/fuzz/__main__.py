@@ -15,8 +15,8 @@ from tests.fuzz import campaign
 from tests.fuzz.campaign import Budget
 
 FOLDER = Path("build/fuzz")
-CORPUS = "corpus"
-"""The damaged samples, which are sent through the sandbox."""
+CORPUS, VIDEOS = "corpus", "videos"
+"""Damaged files: of pictures, through the sandbox; of videos, through ffprobe and ffmpeg."""
 
 
 def main(arguments: list[str]) -> int:
@@ -38,8 +38,8 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tests.fuzz", *arguments])
     if not campaign.coverage_guided():
         click.echo("atheris is not installed: inputs are damaged blindly, not led by coverage")
-    if given.target == [CORPUS]:
-        return _corpus(given)
+    if given.target in ([CORPUS], [VIDEOS]):
+        return _damaged(given)
     budget = Budget(seed=given.seed, runs=given.runs, seconds=0 if given.runs else given.time)
     failed = 0
     for found in campaign.run(given.target, budget, given.folder):
@@ -57,20 +57,22 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _corpus(given: argparse.Namespace) -> int:
+def _damaged(given: argparse.Namespace) -> int:
     """Damaged samples, for the time or the number of files that was asked for."""
-    from tests.fuzz import corpus
+    from tests.fuzz import corpus, videos
 
+    (name,) = given.target
+    of = {CORPUS: corpus, VIDEOS: videos}[name]
     codes: Counter[str] = Counter()
     defects: list[str] = []
     until = time.monotonic() + given.time
-    batches = -(-given.runs // corpus.BATCH) if given.runs else 10**6
-    folder = given.folder / CORPUS
-    for found in corpus.attack(given.seed, batches, folder):
+    batches = -(-given.runs // of.BATCH) if given.runs else 10**6
+    folder = given.folder / name
+    for found in of.attack(given.seed, batches, folder):
         codes += found.codes
         defects += found.defects
         for data in found.poison:
-            click.echo(f"held by the sandbox: {corpus.name_of(data)} in {folder}")
+            click.echo(f"held: {corpus.name_of(data)} in {folder}")
         if not given.runs and time.monotonic() > until:
             break
     click.echo(
@@ -89,6 +91,7 @@ def _without_fuzzer(given: argparse.Namespace, parser: argparse.ArgumentParser) 
         for target in known.values():
             click.echo(f"{target.name:<12} {target.about}")
         click.echo(f"{CORPUS:<12} damaged samples of every format, through the sandbox")
+        click.echo(f"{VIDEOS:<12} damaged videos, through ffprobe and ffmpeg")
         return 0
     if len(given.target) != 1:
         parser.error("--replay needs one --target")

@@ -115,7 +115,7 @@ def _attacked(files: Sequence[bytes], wanted: Recipe, folder: Path) -> Batch:
     except PoisonInput as poison:
         if len(files) == 1:
             return Batch(
-                codes=Counter({poison.code: 1}), defects=(), poison=(_kept(files[0], folder),)
+                codes=Counter({poison.code: 1}), defects=(), poison=(kept(files[0], folder),)
             )
         half = len(files) // 2
         one, other = (_attacked(part, wanted, folder) for part in (files[:half], files[half:]))
@@ -125,7 +125,7 @@ def _attacked(files: Sequence[bytes], wanted: Recipe, folder: Path) -> Batch:
             poison=one.poison + other.poison,
         )
     wrong = [
-        f"{code[1:]}: {name_of(_kept(data, folder))}"
+        f"{code[1:]}: {name_of(kept(data, folder))}"
         for data, code in zip(files, codes, strict=True)
         if code.startswith("!")
     ]
@@ -140,7 +140,8 @@ def name_of(data: bytes) -> str:
     return f"crash-{hashlib.sha256(data).hexdigest()[:16]}"
 
 
-def _kept(data: bytes, folder: Path) -> bytes:
+def kept(data: bytes, folder: Path) -> bytes:
+    """Keep an input in the folder of failures; returns it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name_of(data)).write_bytes(data)
     return data

@@ -93,7 +93,7 @@ def targets() -> dict[str, Target]:
 
 
 def _all() -> Iterator[Target]:
-    from tests.fuzz import documents, media, requests
+    from tests.fuzz import documents, handlers, media, requests
 
-    for module in (media, documents, requests):
+    for module in (media, documents, requests, handlers):
         yield from module.TARGETS

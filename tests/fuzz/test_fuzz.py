@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import corpus
+from tests.fuzz import corpus, videos
 from tests.fuzz.campaign import Budget, fuzz
 from tests.fuzz.mutations import mutant
 from tests.fuzz.targets import Target, WrongAnswer
@@ -39,7 +39,7 @@ def test_a_short_run_of_every_target_fails_nowhere(tmp_path: Path) -> None:
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.count(" runs ") >= 20
+    assert ran.stdout.count(" runs ") >= 25
 
 
 @pytest.mark.timeout(300)
@@ -49,6 +49,16 @@ def test_damaged_samples_get_a_code_and_leak_nothing(tmp_path: Path) -> None:
     assert found.defects == ()
     assert found.codes.total() == corpus.BATCH
     assert found.codes[corpus.MADE] < corpus.BATCH
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.timeout(300)
+def test_damaged_videos_get_a_code(tmp_path: Path) -> None:
+    """Through the real ffprobe, and ffmpeg where that accepts them."""
+    (found,) = videos.attack(1, 1, tmp_path)
+    assert found.defects == ()
+    assert found.codes.total() == videos.BATCH
+    assert found.codes[corpus.MADE] < videos.BATCH
 
 
 def test_what_a_target_must_not_raise_is_found_and_kept(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from worker.domain.errors import (
     DamagedInput,
@@ -218,11 +218,8 @@ def _report(path: Path, limits: VideoLimits, *, known: bool, stop: Stop | None) 
         raise UnsupportedInput(
             Reason.UNKNOWN_FORMAT, "the content is of no video or audio format known here"
         ) from error
-    try:
-        report = cast("Json", json.loads(printed.decode(errors="replace")))
-    except ValueError as error:
-        raise EngineError("the output of ffprobe is not JSON") from error
-    if whole(report.get("format", {}).get("probe_score")) < _SURE and not known:
+    report = read_report(printed)
+    if whole(report["format"].get("probe_score")) < _SURE and not known:
         raise UnsupportedInput(
             Reason.UNKNOWN_FORMAT, "the content is of no video or audio format known here"
         )
@@ -230,7 +227,7 @@ def _report(path: Path, limits: VideoLimits, *, known: bool, stop: Stop | None) 
 
 
 def _check_streams(report: Json, limits: VideoLimits) -> None:
-    count = len(report.get("streams", ()))
+    count = len(report["streams"])
     if count > limits.streams:
         raise LimitExceeded(Reason.TOO_MANY_STREAMS, f"{count} tracks; allowed: {limits.streams}")
 
@@ -416,6 +413,47 @@ def _track(stream: Json, timing: Timing, *, whole: bool) -> VideoTrack:
 
 
 # --- ffprobe's JSON as our values --------------------------------------------------------------
+
+
+def read_report(printed: bytes) -> Json:
+    """What ffprobe printed, with every part in its place: what is of another kind is left out.
+
+    Whoever takes the program over by a file decides what it prints.
+
+    Raises:
+        DamagedInput: it is no JSON object.
+    """
+    try:
+        found = json.loads(printed.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        # The arguments are the same for every file: what is wrong is in this one.
+        raise DamagedInput(Reason.CORRUPT, "ffprobe cannot say what the file holds")
+    return {
+        "format": _part(found.get("format")),
+        "streams": [_part(each) for each in _each(found.get("streams"))],
+        "chapters": _each(found.get("chapters")),
+    }
+
+
+def _part(value: Any) -> Json:
+    """The container, or a stream."""
+    part = value if isinstance(value, dict) else {}
+    return part | {
+        "index": whole(part.get("index")),
+        "tags": _object(part.get("tags")),
+        "disposition": _object(part.get("disposition")),
+        "side_data_list": [_object(each) for each in _each(part.get("side_data_list"))],
+    }
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def streams(report: Json, kind: str) -> Iterator[Json]:

@@ -18,6 +18,7 @@ from tests.unit.video.samples import (
     needs_ffmpeg,
     turned,
 )
+from worker.domain.errors import DamagedInput, Reason
 from worker.video import probe as probe_module
 from worker.video.ffmpeg import ProgramLimits
 from worker.video.probe import describe, probe
@@ -229,3 +230,27 @@ def test_tags_are_bounded_and_clean() -> None:
     assert len(read) == 64
     assert all(len(value) <= 1000 and "\x1b" not in value for value in read.values())
     assert not any("location" in name for name in read)
+
+
+@pytest.mark.parametrize("printed", [b"", b"{", b"[]", b"[" * 100_000, b"\xff"])
+def test_what_is_no_report_is_a_fault_of_the_file(printed: bytes) -> None:
+    """ffprobe gets the same arguments for every file, so nobody is to try again."""
+    with pytest.raises(DamagedInput) as caught:
+        probe_module.read_report(printed)
+    assert caught.value.reason is Reason.CORRUPT
+
+
+def test_parts_of_a_report_that_are_of_another_kind_are_left_out() -> None:
+    """A program that a file has taken over prints what it likes."""
+    report = probe_module.read_report(
+        b'{"format": 7, "chapters": {}, "streams": [5, {"codec_type": "video", "tags": [],'
+        b' "disposition": 1, "side_data_list": [3, {"rotation": -90}], "index": "x"}]}'
+    )
+
+    assert report["format"]["tags"] == {}
+    assert report["chapters"] == []
+    assert len(report["streams"]) == 2
+    stream = probe_module.main_video(report)
+    assert stream is not None
+    assert (stream["index"], probe_module.tags(stream)) == (0, {})
+    assert probe_module.rotation(stream) == (90, False)
