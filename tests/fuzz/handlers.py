@@ -200,7 +200,7 @@ def _receiver_seeds() -> Iterator[bytes]:
 
 
 @functools.cache
-def _film() -> Path:
+def _mp4() -> Path:
     """A file that the first look takes for an MP4; what is in it is told by the input."""
     with tempfile.NamedTemporaryFile(prefix="safelight-fuzz-", dir=SCRATCH, delete=False) as file:
         file.write(b"\0\0\0\x14ftypisom\0\0\2\0isom\0\0\0\x08moov\0\0\0\x09mdatx")
@@ -232,7 +232,7 @@ def _probe(data: bytes) -> None:
     with ExitStack() as stack:
         for module in (probe, timing):
             stack.enter_context(patch.object(module, "run", run))
-        found = probe.probe(_film(), need_video=bool(len(said) % 2))
+        found = probe.probe(_mp4(), need_video=bool(len(said) % 2))
     json.dumps(probe.describe(found, location=True), allow_nan=False)
     if found.video is not None and min(found.video.width, found.video.height) < 1:
         raise WrongAnswer("a frame without pixels")
@@ -276,10 +276,10 @@ _PACKETS = b"".join(
 def _probe_seeds() -> Iterator[bytes]:
     decoded = b"#tb 0: 1/25\n0, 0, 0, 1, 384, 0x0"
     yield joined(json.dumps(_PRINTED).encode(), _PACKETS, decoded)
-    sound = {**_PRINTED, "streams": _PRINTED["streams"][1:]}  # type: ignore[index]
-    yield joined(json.dumps(sound).encode(), _PACKETS.replace(b"0.04", b"N/A"), b"1")
-    film = {**_PRINTED, "format": {"format_name": "matroska,webm", "probe_score": 100}}
-    yield joined(json.dumps(film).encode(), _PACKETS, b"[h264] error\n" + decoded)
+    audio = {**_PRINTED, "streams": _PRINTED["streams"][1:]}  # type: ignore[index]
+    yield joined(json.dumps(audio).encode(), _PACKETS.replace(b"0.04", b"N/A"), b"1")
+    matroska = {**_PRINTED, "format": {"format_name": "matroska,webm", "probe_score": 100}}
+    yield joined(json.dumps(matroska).encode(), _PACKETS, b"[h264] error\n" + decoded)
 
 
 # --- functions of the delivery network ----------------------------------------------------------
