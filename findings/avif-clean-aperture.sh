@@ -6,8 +6,8 @@
 # was cut off as well, in the size that the file codes. Chromium shows the part if it lies at the top left, and the
 # whole otherwise. image-size, which pages ask before an upload, says 799x600 of a part of 400x300. Nobody warns.
 # Why it matters: encoders in hardware code sizes that are multiples of 64 and cut the rim off this way, so a
-# thumbnail by Pillow has a rim that viewers never see; and a part that somebody has cut out has other sides, another
-# middle and other content for a moderator than for a viewer.
+# thumbnail by Pillow has a rim that viewers never see; a part that was cut out on purpose has another size, another
+# middle and other content there than in a viewer.
 #
 # Needs Linux on x86-64, python3 with venv, node, npm, chromium, and PyPI. Ends with 1 if what is said here changes.
 set -euo pipefail
