@@ -1,1 +1,1 @@
-"""Pure pixels and frames: bytes in, bytes out. No network, no AWS."""
+"""The image engine: pure functions from bytes to bytes, without network or AWS."""

@@ -1,4 +1,5 @@
-"""Delays of animations: how long players show a frame, what GIF can say, what a file says."""
+"""Frame delays of animations: as players show them, as GIF can store them, and as files contain
+them."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ alike (WebKit, ``ImageSource::frameDurationAtIndex``, bug 36082, whose rule the 
 _TICK_MS = 10
 """GIF counts delays in hundredths of a second (GIF89a specification, section 23)."""
 _LEAST_TICKS = 2
-"""Of a GIF's frame: players would show a single tick for 100 ms."""
+"""Least delay of a GIF's frame: players show a single tick for 100 ms."""
 _MOST_TICKS = 0xFFFF
 
 
 def shown_ms(delay: int) -> int:
-    """Milliseconds that players show a frame whose file says ``delay`` milliseconds."""
+    """Milliseconds for which players show a frame with a stored delay of ``delay`` milliseconds."""
     return _SHOWN_MS if delay <= _SHORT_MS else delay
 
 
@@ -47,7 +48,7 @@ def gif_timing(delays: Sequence[int]) -> list[tuple[int, int]]:
         if not kept or start - kept[-1][1] >= _LEAST_TICKS:
             kept.append((index, start))
         elif index == last and len(kept) > 1:
-            # An animation that ends stands still on its last frame.
+            # An animation that ends stays on its last frame.
             kept[-1] = (index, kept[-1][1])
     ends = [start for _, start in kept[1:]] + [max(starts[-1], kept[-1][1] + _LEAST_TICKS)]
     timing = []
@@ -71,7 +72,7 @@ def written_delays(data: bytes, kind: Format) -> tuple[int, ...]:
             found = _webp(data)
         case Format.JXL:
             found = jxl.read(data, rejections.UNLIMITED).durations
-        case _:  # none of the others is written as an animation
+        case _:  # no other format is written as an animation
             found = ()
     return found if len(found) > 1 else ()
 

@@ -1,4 +1,4 @@
-"""Colour: from whatever a file stores to 8-bit sRGB (or Display P3) working pixels.
+"""Colour conversion from a file's stored values to 8-bit sRGB (or Display P3) working pixels.
 
 A picture is converted by its embedded profile, or by the primaries and transfer function that the
 file declares (``domain.colour``). Both are lazy operations of libvips on the pixels that are left
@@ -34,11 +34,11 @@ A still stands on a page among other stills: 40 brings what is not brighter than
 within 20 levels of 255."""
 
 HDR_PEAK = 1000.0
-"""cd/m2 that become white, and what is brighter too: the nominal peak of HLG, and what PQ stills
-and videos are graded for."""
+"""Luminance in cd/m2 from which pixels become white: the nominal peak of HLG, which PQ stills and
+videos are graded for."""
 
 _HLG_GAMMA = 1.2
-"""Of the system at a peak of 1000 cd/m2. ITU-R BT.2100-3, table 5 (HLG OOTF)."""
+"""System gamma at a peak of 1000 cd/m2. ITU-R BT.2100-3, table 5 (HLG OOTF)."""
 
 
 def to_working(
@@ -47,8 +47,8 @@ def to_working(
     """Convert to the working space: 8 bits a channel, ``srgb`` or ``b-w``, alpha kept.
 
     16-bit, CMYK, Lab and palette pictures come out as 8-bit RGB or grey. An embedded profile is
-    followed if the plan says so; a broken one is ignored, as browsers do, because a picture with
-    slightly wrong colours serves people better than none.
+    applied if the plan says so. A broken profile is ignored, as browsers do, because slightly wrong
+    colours are better than no picture.
 
     Args:
         image: pixels in memory as the decoder gave them, with the profile still attached.
@@ -91,8 +91,8 @@ def _through_profile(image: pyvips.Image, target: Literal["srgb", "p3"]) -> pyvi
 def icc_converted(image: pyvips.Image, target: Literal["srgb", "p3"]) -> pyvips.Image:
     """Colours without alpha by their embedded profile, or by the usual one, lazily.
 
-    Relative colorimetric with black point compensation: what colour-managed browsers and photo
-    editors do by default.
+    Relative colorimetric with black point compensation, the default of colour-managed browsers and
+    photo editors.
 
     Raises:
         pyvips.Error: the profile is broken; some are only when pixels are pulled.
@@ -130,8 +130,8 @@ def from_values(image: pyvips.Image, conversion: Conversion, colour: Colour) -> 
     """Convert 8 or 16-bit RGB or grey by its primaries and transfer function, line by line.
 
     Stored values to light, light of one set of primaries to that of the other, HDR through the
-    curve that videos get, and back to values. What the result's gamut does not hold is cut off a
-    channel at a time, as a relative colorimetric conversion between such profiles does.
+    curve that videos get, and back to values. Colours outside the resulting gamut are clipped
+    channel by channel, as in a relative colorimetric conversion between such profiles.
 
     Args:
         image: ``uchar`` or ``ushort``.

@@ -1,7 +1,6 @@
-"""What a file says its colours mean, read from its header: PNG chunks, profile, nclx, AV1 stream.
+"""Reads the colour declaration of a file from its header: PNG chunks, profile, nclx, AV1 stream.
 
-A declaration may be broken or senseless: then it is passed over, as browsers do. No picture is
-rejected for it.
+A broken or absurd declaration is ignored, as browsers do; it never causes a rejection.
 
 The order of the sources is that of browsers (seen in Chromium 156): PNG cICP, iCCP, sRGB, then gAMA
 with cHRM (PNG specification, third edition, 4.3); AVIF and HEIC the ICC profile, then nclx, then
@@ -50,7 +49,7 @@ _NEAR = 0.002
 def declared(
     data: bytes, kind: Format, space: ColourSpace, icc: bytes | None, *, exif_srgb: bool = False
 ) -> Colour:
-    """The meaning of a picture's values, by the first source that says it.
+    """The colour of a picture's values, from the first source that declares it.
 
     Args:
         data: the file.
@@ -208,7 +207,7 @@ class SampleLayout:
 
 
 def storage(data: bytes) -> SampleLayout:
-    """What is left to do to the decoded pixels of an AVIF.
+    """The corrections that the decoded pixels of an AVIF still need.
 
     The range of an ``nclx`` box stands before that of the AV1 sequence header.
     """

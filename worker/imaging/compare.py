@@ -1,4 +1,4 @@
-"""Two pictures side by side, as a person would see them."""
+"""Compares two pictures as a person sees them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from worker.imaging.ssim import ssim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How similar two pictures are."""
+    """The similarity of two pictures."""
 
     ssim: float
     """Mean luma SSIM, see ``worker.imaging.ssim``; 1.0 for equal."""
     first: Probe
     second: Probe
     resized: bool
-    """The second was resized to the first's size: they differ in pixels."""
+    """Whether the second picture was resized to the size of the first."""
 
 
 def compare(first: bytes, second: bytes) -> Comparison:

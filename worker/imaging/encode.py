@@ -1,9 +1,9 @@
-"""Working pixels to file bytes: one function, the fastest measured encoder for each format.
+"""Encodes working pixels, with the fastest measured encoder for each format.
 
-JPEG and still WebP go through Pillow, whose builds of libjpeg-turbo and libwebp take 10-20 %
-less CPU than the ones in pyvips-binary for the same bytes (docs/benchmarks.md); JPEG XL goes
-through libjxl; AVIF, PNG, GIF and animated WebP go through libvips. Every file is written without
-metadata except what is asked for, and without an orientation: the pixels are upright.
+JPEG and still WebP go through Pillow, whose builds of libjpeg-turbo and libwebp take 10-20 % less
+CPU than the ones in pyvips-binary for the same bytes (docs/benchmarks.md); JPEG XL goes through
+libjxl; AVIF, PNG, GIF and animated WebP go through libvips. Every file is written only with the
+requested metadata, and without an orientation, because the pixels are upright.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ from worker.imaging import libjxl
 from worker.imaging.animation import gif_timing, shown_ms
 from worker.imaging.rgbx import Rgbx
 
-# Where WebP is not registered, Pillow's first save() of it imports all forty of its formats.
+# If WebP is not registered, Pillow's first save() imports all its forty formats.
 assert WebPImagePlugin.SUPPORTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
-    """What goes into a file beside its pixels."""
+    """Contents of a file other than its pixels."""
 
     profile: bytes | None = None
     """ICC profile to embed; None for sRGB, which needs none."""
     exif: bytes | None = None
     delays: tuple[int, ...] = ()
-    """Of each frame, milliseconds, as the source says; what players make of them is written."""
+    """Stored delay of each frame, in milliseconds. The file gets the delays that players would
+    show."""
     loop: int = 0
-    """Repeats of an animation, 0 for ever."""
+    """Number of repeats of an animation; 0 for ever."""
 
 
 class Picture:
-    """The pixels of one rendition, ready for several encoders: each conversion is made once."""
+    """The pixels of one rendition for several encoders. Each conversion is made once."""
 
     def __init__(self, frames: list[pyvips.Image], background: str = "#ffffff") -> None:
         """Take working pixels.
@@ -62,7 +63,7 @@ class Picture:
 
     @classmethod
     def of_photo(cls, photo: Rgbx) -> Picture:
-        """The same of pixels that Pillow takes as they are."""
+        """The same from pixels in a format of Pillow's."""
         made = cls([])
         made._photo = photo
         return made
@@ -76,7 +77,7 @@ class Picture:
 
     @property
     def transparent(self) -> bool:
-        """Whether there is anything to look through."""
+        """Whether any pixel is transparent."""
         return self._photo is None and bool(self._frames[0].hasalpha())
 
     @property
@@ -90,7 +91,7 @@ class Picture:
         return self._frames[0].height if self._photo is None else self._photo.size.height
 
     def arrays(self, count: int) -> list[npt.NDArray[np.uint8]]:
-        """The first ``count`` frames as libjxl takes them, all with as many channels."""
+        """The first ``count`` frames in libjxl's format, all with the same number of channels."""
         if self._photo is not None:
             return [self._photo.packed()]
         frames = self.frames[:count]
@@ -110,7 +111,7 @@ class Picture:
         return [flattened(frame, self.background) for frame in self.frames]
 
     def opaque(self) -> Image.Image:
-        """The first frame without transparency, as Pillow's encoders take it."""
+        """The first frame without transparency, in Pillow's format."""
         if self._opaque is None:
             if self._photo is None:
                 self._opaque = _to_pillow(flattened(self.frames[0], self.background))
@@ -167,7 +168,7 @@ def _jxl(
             effort=encoding.effort,
             progressive=encoding.progressive,
         ),
-        # Grey has no gamut: a profile of RGB would not fit.
+        # Grey has no gamut, and an RGB profile would not match.
         profile=extras.profile if frames[0].shape[2] > 2 else None,
         exif=extras.exif,
         delays=delays + [shown_ms(0)] * (len(frames) - len(delays)),
@@ -181,7 +182,7 @@ def colour_of(value: str) -> list[float]:
 
 
 def flattened(image: pyvips.Image, background: str) -> pyvips.Image:
-    """Lay transparency on a colour; pictures without it come back as they are."""
+    """Flatten transparency onto a colour; opaque pictures are returned unchanged."""
     if not image.hasalpha():
         return image
     if image.bands == 2:
@@ -205,8 +206,8 @@ with the tables of ITU-T T.81, annex K (13 % on 22 photos that were not fitted).
 def jpeg_tables(quality: int) -> list[list[int]]:
     """Tables of quantisation for luma and chroma, 64 steps each, row by row, 1 to 255.
 
-    Quality scales them as in libjpeg (``jpeg_quality_scaling`` in jcparam.c), so that a number
-    looks the same as there, or a little better.
+    Quality scales them as in libjpeg (``jpeg_quality_scaling`` in jcparam.c), so that a quality
+    number gives the same visual quality as there, or slightly better.
 
     Args:
         quality: 1 to 100.
@@ -225,7 +226,7 @@ def jpeg_tables(quality: int) -> list[list[int]]:
 
 
 _NO_MEMORY = ("encoding error 1", "encoding error 2")
-"""What Pillow makes of libwebp's two codes for a failed allocation (webp/encode.h)."""
+"""Pillow's messages for libwebp's two codes of a failed allocation (webp/encode.h)."""
 
 
 def _pillow(image: Image.Image, encoding: Encoding, quality: int, extras: Extras) -> bytes:
@@ -252,7 +253,7 @@ def _pillow(image: Image.Image, encoding: Encoding, quality: int, extras: Extras
 
 
 def _to_pillow(image: pyvips.Image) -> Image.Image:
-    """Hand pixels over without a copy: Pillow maps four-byte modes where they lie."""
+    """Pass pixels to Pillow without a copy: Pillow maps four-byte modes in place."""
     if image.bands == 1:
         mode = "L"
     elif image.hasalpha():
@@ -269,12 +270,12 @@ _PINNED = threading.Lock()
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let libvips use one thread: libheif passes its number on to libaom, which cuts the picture
-    into as many columns as there are threads, so that the bytes of an AVIF depend on it.
+    """Make libvips use one thread. libheif passes the number of threads to libaom, which divides
+    the picture into that many columns, so the bytes of an AVIF would depend on it.
 
-    heifsave has no parameter for it. The number is the process's own; the lock keeps a second
-    encoder from restoring what the first one set. At 2048 pixels two threads would save 30 to 40 %
-    of the time of an AVIF, and no CPU.
+    heifsave has no parameter for it. The number is global to the process; the lock prevents a
+    second encoder from restoring it while the first is running. At 2048 pixels two threads would
+    save 30 to 40 % of the time of an AVIF, and no CPU.
     """
     with _PINNED:
         before = pyvips.vips_lib.vips_concurrency_get()
@@ -290,7 +291,7 @@ def _vips(frames: list[pyvips.Image], encoding: Encoding, quality: int, extras: 
     if image.bands <= 2 and encoding.format is not Format.PNG:
         image = image.colourspace("srgb")
     for field in image.get_fields():
-        # Fields of the original must not leak into renditions, GPS above all.
+        # Metadata of the original, especially GPS, must not leak into renditions.
         if field.startswith(("exif-", "xmp-", "iptc-", "icc-", "png-comment", "gif-", "heif-")):
             image.remove(field)
     keep = ForeignKeep.NONE
@@ -341,7 +342,7 @@ def attach(image: pyvips.Image, name: str, data: bytes) -> None:
 
 
 def _animation(frames: list[pyvips.Image], encoding: Encoding, extras: Extras) -> pyvips.Image:
-    """Frames as libvips wants an animation: one below the other, with their timing."""
+    """Frames in libvips's form of an animation: one below the other, with their delays."""
     if any(frame.hasalpha() for frame in frames):
         frames = [frame if frame.hasalpha() else frame.addalpha() for frame in frames]
     delays = [shown_ms(delay) for delay in extras.delays[: len(frames)]]

@@ -1,4 +1,4 @@
-"""One picture from bytes to everything: probe, plan, render, describe.
+"""Processes one picture: probe, plan, render, measure.
 
 The command line, the ingest service and the sandbox call it.
 """
@@ -38,13 +38,12 @@ _OURS = Limits(
     animation_pixels=10_000_000_000,
     duration=86_400,
 )
-"""Of a stored rendition, which was made within the limits of its recipe: the highest that one may
-have."""
+"""Limits of a stored rendition: the highest that any recipe allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessedImage:
-    """An accepted picture and all that was made of it."""
+    """An accepted picture with its renditions and metadata."""
 
     probe: Probe
     plan: Plan
@@ -52,11 +51,12 @@ class ProcessedImage:
     renditions: tuple[Rendition, ...]
     dropped: tuple[Dropped, ...]
     first_view: tuple[FirstViewRendition, ...] = ()
-    """What the recipe leaves to delivery."""
+    """Renditions that are made at their first view."""
 
 
 def needs_sandbox(data: bytes) -> bool:
-    """Whether :func:`process` must run in ``worker.subprocesses.sandbox`` from the first try on.
+    """Whether :func:`process` must run in ``worker.subprocesses.sandbox`` from the first attempt
+    on.
 
     Drawings are programs: a few bytes of SVG can ask for hours of drawing and for any amount of
     memory, within every limit that a header can be checked against. JPEG XL describes pixels by
@@ -66,20 +66,21 @@ def needs_sandbox(data: bytes) -> bool:
 
 
 def get_ready() -> None:
-    """Prepare a process that does pictures one after the other: the import has loaded the rest."""
+    """Prepare a process that handles pictures one after the other; the import has loaded the
+    rest."""
     keep_memory()
 
 
 def process(
     data: bytes, recipe: Recipe, found: Probe | None = None, sha256: str = ""
 ) -> ProcessedImage:
-    """Do everything that a recipe asks for at upload with one picture.
+    """Make all renditions of a recipe for one picture at upload.
 
     Args:
         data: the original, whole.
         recipe: what to accept and what to make.
-        found: what ``probe`` says of it by the limits and formats of the recipe, if known.
-        sha256: of ``data``, if known.
+        found: result of ``probe`` with the limits and formats of the recipe, if known.
+        sha256: SHA-256 of ``data``, if known.
 
     Raises:
         Rejected: the picture can never succeed; ``reason`` says why, ``probe`` what it is, if
@@ -134,13 +135,13 @@ def _first_view(found: Probe, recipe: Recipe) -> tuple[FirstViewRendition, ...]:
 def make_file(
     data: bytes, file: AllowedFile, tags: Tags | None = None, original: Probe | None = None
 ) -> Rendition:
-    """Make one file of an accepted picture, as ``plan_file`` decides it.
+    """Make one file of an accepted picture, by the plan of ``plan_file``.
 
     Args:
         data: the stored rendition ``file.source``, or the original if that is None.
         file: which one.
-        tags: of the original: the file carries those that the recipe keeps.
-        original: what the header of the original says; needed only if ``data`` is not it.
+        tags: tags of the original; the file carries those that the recipe keeps.
+        original: probe of the original; needed only if ``data`` is a rendition.
 
     Raises:
         Rejected: ``data`` cannot be decoded, or is not what was accepted.

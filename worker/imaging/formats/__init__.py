@@ -1,1 +1,1 @@
-"""How formats are recognised (``sniff``) and checked before a library reads them."""
+"""Recognition of formats (``sniff``), and checks of files before a library reads them."""

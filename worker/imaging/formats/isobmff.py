@@ -1,7 +1,7 @@
-"""ISO base media files: a bounds-checked walk of boxes, and what HEIC and AVIF say in theirs.
+"""ISO base media files: a bounds-checked walk of boxes, and the headers of HEIC and AVIF.
 
-Of a picture: its declared size, whether all of the file is there, the primary item. MP4 and
-QuickTime consist of the same boxes; ``worker.video`` walks them with :func:`walk`.
+For pictures it reads the declared size and the primary item, and checks that the file is complete.
+MP4 and QuickTime consist of the same boxes; ``worker.video`` walks them with :func:`walk`.
 
 Sources: ISO/IEC 14496-12 sections 4.2 (boxes) and 8.11 (pitm, iloc, iinf, iref), ISO/IEC 23008-12
 sections 6.5.3 (ispe) and 9.3 (ipma).
@@ -23,39 +23,40 @@ if TYPE_CHECKING:
     from worker.domain.image import Limits
 
 _MOST_BOXES = 4096
-"""In one box. A grid of a phone has about a hundred tiles with a handful of properties."""
+"""Most child boxes of one box. A grid of a phone has about a hundred tiles with a handful of
+properties."""
 
 _MOST_ITEMS = 65_536
-"""Entries of a table that are looked at: more than any real file has."""
+"""Most entries of a table that are read: more than any real file has."""
 
 _KIND = Format.HEIC
 """Named in messages for both formats: the container is the same."""
 
 
 class IsoBox(NamedTuple):
-    """Where a box lies, in bytes from the beginning of the data."""
+    """Position of a box, in bytes from the beginning of the data."""
 
     name: bytes
     start: int
     content: int
-    """The first byte behind the header."""
+    """The first byte after the header."""
     end: int
-    """The first byte behind the box. The last of a row may end behind its container or the data:
-    the caller judges that."""
+    """The first byte after the box. The last box may extend beyond its container or the data; the
+    caller checks that."""
 
 
 class IsoBoxError(ValueError):
-    """No row of boxes: one is smaller than its own header, or there are too many."""
+    """Invalid boxes: one is smaller than its header, or there are too many."""
 
 
 UNREADABLE = (IsoBoxError, struct.error)
-"""What :func:`walk` raises."""
+"""Errors raised by :func:`walk`."""
 
 
 def walk(
     data: bytes | mmap, start: int = 0, stop: int | None = None, *, most: int = _MOST_BOXES
 ) -> Iterator[IsoBox]:
-    """The boxes side by side from ``start`` to ``stop``; fewer than 8 bytes at the end are left.
+    """The sibling boxes from ``start`` to ``stop``; fewer than 8 bytes at the end are ignored.
 
     Args:
         data: the file, or a part of it.
@@ -64,7 +65,7 @@ def walk(
         most: boxes in the row.
 
     Raises:
-        IsoBoxError: as it says.
+        IsoBoxError: a box is invalid.
         struct.error: the data ends within a 64-bit size.
     """
     stop = len(data) if stop is None else stop
@@ -86,7 +87,7 @@ def walk(
 
 
 def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start of the content and end of the boxes side by side in a picture."""
+    """Name, start of the content and end of each sibling box in a picture."""
     try:
         for box in walk(data, start, stop):
             yield box.name, box.content, box.end
@@ -135,19 +136,19 @@ def _largest(data: bytes, start: int, stop: int) -> tuple[int, int]:
 
 
 def _inside(data: bytes, name: bytes, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Start of the content and end, at most ``stop``, of each box of a name."""
+    """Start of the content and end, at most ``stop``, of each box with a name."""
     for found, content, end in _boxes(data, start, stop):
         if found == name:
             yield content, min(end, stop)
 
 
 def _check_names(data: bytes, start: int, stop: int) -> None:
-    """Types and names of items must be text: pi_heif 1.4.0 dies of one that is not.
+    """Check that types and names of items are text: pi_heif 1.4.0 crashes otherwise.
 
     ISO/IEC 14496-12, section 8.11.6 (item information).
     """
     for at, end in _inside(data, b"iinf", start, stop):
-        # A full box: its version says how wide the count of entries is that follows.
+        # A full box: its version gives the width of the count of entries.
         first = at + (6 if data[at] == 0 else 8)
         for name, entry, entry_end in _boxes(data, first, end):
             if name != b"infe":
@@ -166,7 +167,7 @@ class ImageItem:
     kind: bytes
     """``av01``, ``hvc1``, ``grid`` ..."""
     properties: Mapping[bytes, tuple[tuple[int, int], ...]]
-    """By type: start of content and end of each property that belongs to it."""
+    """Start of content and end of each property of the item, by type."""
     content: bytes
     """The beginning of its coded data."""
     premultiplied: bool = False
@@ -174,12 +175,11 @@ class ImageItem:
 
 
 _HEAD = 4096
-"""Bytes of an item's data that are looked at: headers stand in front."""
+"""Bytes of an item's data that are read; headers are at the beginning."""
 
 
 def primary(data: bytes) -> ImageItem:
-    """The picture that is shown; of one put together of tiles, the first tile with what the whole
-    says of itself.
+    """The primary picture; for a grid, its first tile with the properties of the whole.
 
     Raises:
         struct.error, IndexError: a read runs off the end.
@@ -205,7 +205,7 @@ _Tables = dict[bytes, tuple[int, int]]
 
 
 def tone_map(data: bytes) -> tuple[bytes, tuple[int, int] | None] | None:
-    """Data of the item that makes a picture brighter by a gain map, and the map's width and height.
+    """Data of the item that applies a gain map, with the map's width and height.
 
     ISO/IEC 23008-12, 6.6.2.4 (``tmap``): its inputs are the picture and the map.
 
@@ -263,7 +263,7 @@ def _associated(data: bytes, at: int, stop: int, number: int) -> list[int]:
         at += wide + 1
         if owner == number:
             step = 2 if long else 1
-            mask = 0x7FFF if long else 0x7F  # the highest bit says: essential
+            mask = 0x7FFF if long else 0x7F  # the highest bit means: essential
             return [_number(data, at + step * link, step) & mask for link in range(links)]
         at += links * (2 if long else 1)
     return []
@@ -298,7 +298,7 @@ def _content(data: bytes, tables: _Tables, number: int) -> bytes:
     for _ in range(min(count, _MOST_ITEMS)):
         owner = _number(data, at, wide)
         method = _number(data, at + wide, 2) & 15 if version else 0
-        at += wide + (4 if version else 2)  # and where the data is: in this file
+        at += wide + (4 if version else 2)  # data reference 0: the data is in this file
         start = _number(data, at, base)
         extents = _number(data, at + base, 2)
         at += base + 2
@@ -313,7 +313,7 @@ def _content(data: bytes, tables: _Tables, number: int) -> bytes:
 
 
 def _number(data: bytes, at: int, size: int) -> int:
-    """A whole number of so many bytes, which must all be there."""
+    """An integer of the given number of bytes, all of which must exist."""
     if at + size > len(data):
         raise IndexError
     return int.from_bytes(data[at : at + size], "big")

@@ -1,10 +1,10 @@
-"""JPEG: the declared size, and whether all of the picture is there.
+"""JPEG: the declared size, and a check that the picture is complete.
 
-A file without its end marker may have lost these two bytes alone or half of the picture, and
-libjpeg says the same of both. So :func:`whole` decodes the file once more, at an eighth of its
-size, with an end marker right behind its last scan: what the entropy decoder says then is about
-the picture. It does so only for files that a decoder complains of or that do not end with the
-marker. How a JPEG is recognised: ``sniff``.
+A file without its end marker may lack only these two bytes or half of the picture, and libjpeg
+gives the same warning for both. So :func:`whole` decodes the file once more, at an eighth of its
+size, with an end marker directly after its last scan: a complaint of the entropy decoder is then
+about the picture. It does so only for files with a decoder warning or without the marker. How a
+JPEG is recognised: ``sniff``.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ NO_END_MARKER = "no_end_marker"
 
 _END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""In the data of a scan: anything but stuffed bytes, restarts and fill (ITU-T T.81, B.1.1.5)."""
+"""A marker within the data of a scan, other than stuffed bytes, restarts and fill (ITU-T T.81,
+B.1.1.5)."""
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9$")
 _MOST_SEGMENTS = 10_000
 _MOST_SCANS = 200
-"""Of a progressive JPEG. Encoders write about ten; each costs a pass over the whole picture."""
+"""Most scans of a progressive JPEG. Encoders write about ten; each costs a pass over the whole
+picture."""
 _MIDDLE_GREY = 128
-"""What libjpeg draws where data is missing."""
+"""The value that libjpeg draws for missing data."""
 
 
 def examine(data: bytes, limits: Limits) -> tuple[int, int]:
@@ -47,7 +49,7 @@ def examine(data: bytes, limits: Limits) -> tuple[int, int]:
     """
     at = 2
     for _ in range(rejections.most_blocks(data)):
-        if data[at] != 0xFF:  # stray bytes between segments: decoders skip them too
+        if data[at] != 0xFF:  # decoders also skip stray bytes between segments
             at = data.find(b"\xff", at)
             if at < 0:
                 raise rejections.truncated(Format.JPEG)
@@ -62,7 +64,7 @@ def examine(data: bytes, limits: Limits) -> tuple[int, int]:
             depth, height, width = struct.unpack_from(">BHH", data, at + 4)
             rejections.check_size(width, height, limits)
             if marker > 0xC2 or depth != 8:
-                # libjpeg reads some of these and no browser any: what arrives is not a photo.
+                # libjpeg reads some of these variants, but no browser does.
                 raise rejections.variant("a lossless, arithmetic-coded or 12-bit JPEG")
             if marker == 0xC2 and data.count(b"\xff\xda", at) > _MOST_SCANS:
                 raise rejections.corrupt(Format.JPEG, "too many scans")
@@ -75,7 +77,7 @@ def examine(data: bytes, limits: Limits) -> tuple[int, int]:
 def segments(data: bytes, start: int = 0) -> Iterator[tuple[int, int, bytes]]:
     """Marker, place and content of each segment before the first scan of the JPEG at ``start``.
 
-    A content that is cut off ends the walk. ITU-T T.81, B.1.1.4.
+    A truncated content ends the walk. ITU-T T.81, B.1.1.4.
     """
     at = start + 2
     for _ in range(_MOST_SEGMENTS):
@@ -92,7 +94,7 @@ def segments(data: bytes, start: int = 0) -> Iterator[tuple[int, int, bytes]]:
 
 
 def complete(data: bytes) -> bool:
-    """Whether the first picture in a file has all its scans and an end marker behind them."""
+    """Whether the first picture in a file has all its scans, followed by an end marker."""
     scans = _scans(data)
     return scans.marked and scans.complete
 
@@ -102,30 +104,31 @@ class _Scans:
     """The scans of the first picture in a file."""
 
     end: int
-    """Where the data of the last one ends, zeros at the end of an unmarked file left out."""
+    """End of the data of the last scan, without zeros at the end of a file without end marker."""
     zeros: int
-    """How many zeros those are: they fill the file up, or belong to the data."""
+    """Number of those zeros, which are padding or belong to the data."""
     marked: bool
-    """There is an end marker behind it."""
+    """Whether an end marker follows."""
     complete: bool
-    """They have every coefficient of every component to its last bit."""
+    """Whether the scans contain every coefficient of every component to its last bit."""
 
 
 def warnings(data: bytes) -> tuple[str, ...]:
-    """Codes of what is unusual about a file and costs nothing of the picture, by its structure."""
+    """Codes of harmless defects in the structure of a file."""
     return () if data[-2:] == _END or _scans(data).marked else (NO_END_MARKER,)
 
 
 def whole(data: bytes, *, colours: str, look: bool) -> bytes:
-    """Return a file as decoders want it: with an end marker right behind its last scan.
+    """Return a file with an end marker directly after its last scan.
 
-    Without an end marker a picture passes only if the decoder finds nothing missing. With one,
-    damage lies within and is shown as browsers show it, unless scans or at least the last row of
-    blocks are missing.
+    Without an end marker a picture is accepted only if the decoder finds no missing data. With an
+    end marker, damage is within the data and is shown as browsers show it, unless scans or at least
+    the last row of blocks are missing.
 
     Args:
         data: the file.
-        colours: what ``simplejpeg`` can decode it as without a conversion: ``GRAY`` or ``CMYK``.
+        colours: colour space that ``simplejpeg`` can decode without a conversion: ``GRAY`` or
+            ``CMYK``.
         look: whether to decode even a file that ends with the marker.
 
     Raises:
@@ -139,7 +142,8 @@ def whole(data: bytes, *, colours: str, look: bool) -> bytes:
     if not scans.marked:
         if scans.complete and (said is None or _only_a_trailer(said, mended, colours)):
             return mended
-        # The codes of a plain corner are zeros, too: they count if exactly so many are needed.
+        # The codes of a uniform corner are also zeros: they belong to the data if exactly that many
+        # are needed.
         mended = bytes(data[: scans.end + scans.zeros]) + _END
         if not scans.zeros or not scans.complete or _complaint(mended, colours) is not None:
             raise rejections.truncated(Format.JPEG)
@@ -151,7 +155,7 @@ def whole(data: bytes, *, colours: str, look: bool) -> bytes:
 
 
 def _complaint(data: bytes, colours: str) -> str | None:
-    """The first thing that libjpeg says against a file; None if nothing."""
+    """libjpeg's first warning about a file, or None."""
     try:
         simplejpeg.decode_jpeg(data, colorspace=colours, min_factor=8)
     except ValueError as error:
@@ -160,11 +164,11 @@ def _complaint(data: bytes, colours: str) -> str | None:
 
 
 def _only_a_trailer(said: str, mended: bytes, colours: str) -> bool:
-    """Whether the complaint is about bytes that are left over behind a complete picture.
+    """Whether the warning is about bytes after a complete picture.
 
-    A decoder takes any bytes for data until the picture is full. Where those before the ones left
-    over are text, it has taken the beginning of a text for the end of the picture: sixteen bytes of
-    a scan are all below 128 once in 65,536 files.
+    A decoder treats any bytes as data until the picture is full. If the bytes before the remaining
+    ones are text, it has decoded the beginning of a text as the end of the picture: in real scan
+    data, sixteen consecutive bytes are all below 128 only once in 65,536 files.
     """
     found = _LEFT_OVER.search(said)
     if found is None or _last_row_missing(mended, colours):
@@ -174,16 +178,16 @@ def _only_a_trailer(said: str, mended: bytes, colours: str) -> bool:
 
 
 def _last_row_missing(data: bytes, colours: str) -> bool:
-    """Whether the last row of blocks is what libjpeg draws in place of data."""
+    """Whether the last row of blocks is libjpeg's replacement for missing data."""
     try:
         pixels = simplejpeg.decode_jpeg(data, colorspace=colours, min_factor=8, strict=False)
     except ValueError:
-        return False  # more than a warning: the decoder proper says what
+        return False  # more than a warning: the real decoder reports it
     return bool((pixels[-1] == _MIDDLE_GREY).all())
 
 
 def _scans(data: bytes) -> _Scans:
-    """Walk the segments of a file to its end marker, or as far as they go."""
+    """Walk the segments of a file to its end marker, or to the end of the data."""
     at, end, zeros, marked = 2, len(data), 0, False
     missing: dict[int, int] = {}
     try:
@@ -198,13 +202,13 @@ def _scans(data: bytes) -> _Scans:
                 marked = True
                 break
             elif marker == 0xD8 or 0x02 <= marker < 0xC0:
-                break  # another picture, or something else: not a part of this one
+                break  # the start of another picture or of other data
             elif marker <= 0x01 or 0xD0 <= marker <= 0xD7:
                 at += 2
             else:
                 (length,) = struct.unpack_from(">H", data, at + 2)
                 if marker in (0xC0, 0xC1, 0xC2):
-                    # Bits of each of the 64 coefficients that are still to come, one set for all.
+                    # Missing bits of each of the 64 coefficients, one list per component.
                     missing = {data[at + 10 + 3 * n]: 2**64 - 1 for n in range(data[at + 9])}
                 at += 2 + length
                 if marker == 0xDA:
@@ -214,12 +218,12 @@ def _scans(data: bytes) -> _Scans:
                     zeros = len(data) - end if found is None else 0
                     at = end
     except (IndexError, struct.error):
-        pass  # a segment that is cut off: data behind the last scan does not matter
+        pass  # a truncated segment: data after the last scan does not matter
     return _Scans(end=end, zeros=zeros, marked=marked, complete=not any(missing.values()))
 
 
 def _count(data: bytes, at: int, missing: dict[int, int]) -> None:
-    """Take from ``missing`` the coefficients that the scan whose header begins at ``at`` ends.
+    """Remove from ``missing`` the coefficients that the scan with its header at ``at`` completes.
 
     ITU-T T.81, B.2.3 and G.1.1.1: components, spectral selection, successive approximation.
     """
@@ -233,7 +237,7 @@ def _count(data: bytes, at: int, missing: dict[int, int]) -> None:
 
 
 def _without_zeros(data: bytes, start: int) -> int:
-    """The end of a file without the zeros that fill it up, which are no data of a scan."""
+    """The end of a file without padding zeros."""
     tail = bytes(data[start:])
     end = len(tail.rstrip(b"\0"))
     # A byte of 0xFF in the data is followed by a zero that belongs to it.

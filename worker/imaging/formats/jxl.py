@@ -2,9 +2,8 @@
 
 A decoder allocates for each frame, and a frame may be larger than the picture, be hidden, or be a
 layer. So all frames are walked: their sizes, their number and the time they are shown are known
-before libjxl sees the file. Between picture header and frames a profile may stand, and in front of
-each frame's data an order of its parts; both are entropy-coded, and read past with
-``jxl_entropy``.
+before libjxl sees the file. A profile may follow the picture header, and a permutation of sections
+may precede each frame's data. Both are entropy-coded, and ``jxl_entropy`` skips them.
 
 Sources: ISO/IEC 18181-1 (codestream; annexes D to F), ISO/IEC 18181-2 (file format).
 """
@@ -31,46 +30,46 @@ CODESTREAM = b"\xff\x0a"
 
 _KIND = Format.JXL
 _MOST_CHANNELS = 8
-"""Beside the colours. Each takes as much memory as one of the colours; a photo has one or none."""
+"""Most extra channels. Each takes as much memory as a colour channel; a photo has one or none."""
 _LONGEST_PROFILE = 1 << 19
-"""Bytes of a packed profile: it is read number by number."""
+"""Most bytes of a packed profile, which is read number by number."""
 _MOST_PARTS = 65_536
-"""Of one frame, as in libjxl."""
+"""Most sections of one frame, as in libjxl."""
 _MOST_HIDDEN = 64
-"""Frames on top of those that may be shown: coarse versions, sources of repeated details."""
+"""Most hidden frames in addition to the shown ones: previews, sources of repeated details."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JxlHeader:
-    """What a file says before its pixels."""
+    """The headers of a file."""
 
     width: int
     """As stored, before orientation."""
     height: int
     orientation: int
-    """1 to 8. It counts; that of EXIF does not."""
+    """1 to 8. It takes precedence over EXIF."""
     bit_depth: int
     float_samples: bool
     grey: bool
     alpha: bool
     black: bool
-    """A channel for black: CMYK."""
+    """Whether there is a channel for black: CMYK."""
     xyb: bool
-    """Light is stored, in libjxl's own colours; the decoder gives values of the wanted meaning."""
+    """Whether the file stores XYB; the decoder then converts to the requested colours."""
     profile: bool
-    """A profile says what values mean, in place of code points."""
+    """Whether a profile declares the colours, instead of code points."""
     colour: Colour
-    """By code points; meaningless with a profile."""
+    """Colour by code points; meaningless with a profile."""
     durations: tuple[int, ...]
     """Milliseconds of each frame that is shown; () for a still."""
     loop: int
     """Times an animation is shown, 0 for ever."""
     jpeg: bool
-    """A JPEG file is packed in it without loss."""
+    """Whether the file contains a losslessly packed JPEG."""
 
 
 def read(data: bytes, limits: Limits) -> JxlHeader:
-    """Read all headers of a file and hold them against the limits.
+    """Read all headers of a file and check them against the limits.
 
     Raises:
         LimitExceeded: of the picture or of any frame; of all frames together.
@@ -80,7 +79,7 @@ def read(data: bytes, limits: Limits) -> JxlHeader:
     try:
         return _read(data, limits)
     except (struct.error, IndexError) as error:
-        # Every read is bounds-checked: running off the end means that the end is missing.
+        # Every read is bounds-checked: a read beyond the end means that the file is truncated.
         raise rejections.truncated(_KIND) from error
 
 
@@ -146,7 +145,7 @@ def _codestream(data: bytes) -> tuple[set[bytes], bytes]:
             whole = box.name == b"jxlc"
             parts.append(content)
             if box.end > len(data):
-                break  # the picture's own size comes first, so that a limit is named
+                break  # check the picture's size first, so that the error names the limit
     except isobmff.IsoBoxError as error:
         raise rejections.corrupt(_KIND, str(error)) from error
     if not parts:

@@ -1,8 +1,7 @@
-"""What a file is, by its content alone: the table of signatures, where a JPEG is recognised.
+"""Recognises formats by content: the table of signatures.
 
-A name or a declared type counts for nothing. Only the beginning of a file counts: whatever is
-appended to a picture (an archive, a script) is never read and never copied, because renditions are
-encoded anew.
+The name and the declared type are ignored. Only the beginning of a file matters: data appended to a
+picture (an archive, a script) is never read or copied, because renditions are newly encoded.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ _TS_PACKET, _TS_STAMPED = 188, 192
 Blu-ray and camcorders put before each."""
 _TS_SYNC = 0x47
 _TS_PACKETS = 5
-"""Sync bytes in a row that make a transport stream; chance makes so many once in 10^12 files."""
+"""Consecutive sync bytes that identify a transport stream; random data has as many once in 10^12
+files."""
 _EBML_HEAD = 256
 """Bytes of a Matroska file in which its DocType stands (RFC 8794, 11.2)."""
 
@@ -32,9 +32,9 @@ _PLAYLIST = re.compile(
     rb"|v=0\r?\no=|(?:<\?xml.*?\?>\s*)?(?:<!--.*?-->\s*)*<(?:mpd|smil|asx)\b)",
     re.IGNORECASE | re.DOTALL,
 )
-"""How lists of other files begin: HLS and M3U (RFC 8216, 4.3.1.1), ffmpeg's concat script, PLS,
-Windows Media, QuickTime, SDP (RFC 8866), DASH (ISO/IEC 23009-1), SMIL, ASX. ffmpeg 5.1 knows HLS by
-its content, 7.1 and later by the name of the file alone."""
+"""Signatures of playlists: HLS and M3U (RFC 8216, 4.3.1.1), ffmpeg's concat script, PLS, Windows
+Media, QuickTime, SDP (RFC 8866), DASH (ISO/IEC 23009-1), SMIL, ASX. ffmpeg 5.1 recognises HLS by
+content, 7.1 and later only by the file name."""
 
 
 class VideoContainer(StrEnum):
@@ -58,7 +58,7 @@ _VIDEOS = {
     "video (AVI)": VideoContainer.AVI,
 }
 
-# Offset, bytes, what it is. First match wins, so longer signatures stand before their prefixes.
+# Offset, bytes, what it is. The first match wins, so longer signatures precede their prefixes.
 # Source of each: the format's own specification, or the IANA media type registration.
 _SIGNATURES: tuple[tuple[int, bytes, Format | str], ...] = (
     (0, b"\xff\xd8\xff", Format.JPEG),
@@ -139,20 +139,20 @@ _RAW_MAKERS = {"NIKON": "Nikon NEF", "SONY": "Sony ARW", "PENTAX": "Pentax PEF"}
 
 
 def sniff(data: bytes) -> Format | None:
-    """The accepted format whose content this is, or None for anything else."""
+    """The accepted format of this content, or None."""
     found = identify(data)
     return found if isinstance(found, Format) else None
 
 
 def video_container(data: bytes) -> VideoContainer | None:
-    """The accepted container of a video, or None. Only a probe tells whether it has pictures or
-    audio alone."""
+    """The accepted container of a video, or None. Only a probe shows whether it contains moving
+    pictures."""
     found = identify(data)
     return _VIDEOS.get(found) if isinstance(found, str) else None
 
 
 def identify(data: bytes) -> Format | str | None:
-    """Like :func:`sniff`, with the name of a format that is known and never accepted."""
+    """Like :func:`sniff`, but also returns the name of a known format that is never accepted."""
     for offset, signature, kind in _SIGNATURES:
         if data.startswith(signature, offset):
             return kind
@@ -174,21 +174,22 @@ def identify(data: bytes) -> Format | str | None:
 
 
 def is_playlist(data: bytes) -> bool:
-    """Whether it begins like a list of other files: of media, of addresses, of ffmpeg's inputs."""
+    """Whether the content is a playlist: of media, of URLs, or of ffmpeg's inputs."""
     return _PLAYLIST.match(data[:_PLAYLIST_HEAD]) is not None
 
 
 def _ebml_kind(data: bytes) -> str:
-    """Matroska tells its dialect in the DocType element (ID 0x4282, RFC 8794)."""
+    """The DocType of a Matroska file (ID 0x4282, RFC 8794)."""
     _, found, rest = data[:_EBML_HEAD].partition(b"\x42\x82")
-    # One byte says the length, its highest bit set (RFC 8794, 4).
+    # One byte gives the length, with its highest bit set (RFC 8794, 4).
     text = rest[1 : 1 + (rest[0] & 0x7F)] if found and rest else b""
     kinds = {b"webm": "video (WebM)", b"matroska": "video (Matroska)"}
     return kinds.get(text.rstrip(b"\0"), "EBML document of an unknown type")
 
 
 def _is_transport_stream(data: bytes) -> bool:
-    """A transport stream has no signature: its sync bytes recur at the distance of a packet."""
+    """Whether this is a transport stream. It has no signature, but sync bytes repeat at the length
+    of a packet."""
     return any(
         len(data) > first + (_TS_PACKETS - 1) * step
         and all(data[first + turn * step] == _TS_SYNC for turn in range(_TS_PACKETS))
@@ -197,14 +198,15 @@ def _is_transport_stream(data: bytes) -> bool:
 
 
 def _is_bmp(data: bytes) -> bool:
-    """Two letters are a weak signature: ask for a known header size behind them too."""
+    """Whether this is a BMP. Two letters are a weak signature, so a known header size is also
+    required."""
     return len(data) < 18 or data[14:18] in (
         struct.pack("<I", size) for size in (12, 16, 40, 52, 56, 64, 108, 124)
     )
 
 
 def _iso_kind(data: bytes) -> Format | str:
-    """ISO base media files tell themselves apart by the brands of their first box."""
+    """The format of an ISO base media file, by the brands of its first box."""
     size = int.from_bytes(data[:4], "big")
     box = data[8 : min(max(size, 16), 4096)]
     major = box[:4]
@@ -229,10 +231,10 @@ def _iso_kind(data: bytes) -> Format | str:
 
 
 def _tiff_kind(data: bytes) -> Format | str:
-    """Tell TIFF from the camera raw formats that borrow its container.
+    """Distinguish TIFF from camera raw formats that use its container.
 
-    Raw files open with a small preview (NewSubfileType says reduced) and keep the sensor's data
-    in a SubIFD: reading them as TIFF would give the preview as if it were the picture.
+    Raw files begin with a small preview (NewSubfileType: reduced) and store the sensor's data in a
+    SubIFD: reading them as TIFF would return the preview as the picture.
     """
     if data[8:11] == b"CR\x02":
         return "camera raw (Canon CR2)"
@@ -255,7 +257,7 @@ def _tiff_kind(data: bytes) -> Format | str:
             elif tag == 0x010F and length > 4:  # Make
                 maker = data[value : value + min(length, 32)].decode("latin-1").upper()
     except struct.error:
-        return Format.TIFF  # cut short; the container check says so with the right code
+        return Format.TIFF  # truncated; the container check reports it with the right code
     if reduced and sub_pictures and maker:
         known = [name for start, name in _RAW_MAKERS.items() if maker.startswith(start)]
         return f"camera raw ({known[0] if known else 'TIFF-like'})"
@@ -263,7 +265,7 @@ def _tiff_kind(data: bytes) -> Format | str:
 
 
 def _text_kind(data: bytes) -> Format | str | None:
-    """SVG, HTML or other XML, past byte order mark, prolog, comments and DOCTYPE."""
+    """SVG, HTML or other XML, after the byte order mark, prolog, comments and DOCTYPE."""
     head = data[:_XML_HEAD]
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         head = head[: len(head) & ~1].decode("utf-16", "replace").encode()

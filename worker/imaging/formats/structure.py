@@ -1,15 +1,14 @@
-"""What the container of a file declares, checked from its bytes before any library sees them.
+"""Checks the container of a file before any library reads it.
 
-Libraries allocate for the size a header claims, scan every frame before they answer, and fill
-missing data with grey. So bounds-checked readers find the declared size, count frames, and notice a
-file that ends before its content does. Structure is cheap to walk, and the length of the data
-bounds every walk (``rejections.most_blocks``). A limit is checked as soon as its number is known: a
-header that claims too much is told so even where the file is also too short.
+Libraries allocate memory for the size in a header, scan every frame before they answer, and fill
+missing data with grey. So bounds-checked readers find the declared size, count frames, and detect
+truncated files. Walking the structure is cheap, and the length of the data bounds every walk
+(``rejections.most_blocks``). A limit is checked as soon as its value is known: a header beyond a
+limit is reported even if the file is also truncated. A file counts as truncated if data that may
+contain pixels is missing. A GIF without its trailer or a PNG without IEND has all its pixels and is
+accepted, as in browsers.
 
-A file is truncated if anything is missing that may hold pixels. A GIF without its trailer or a PNG
-without IEND has all its pixels and passes, as it does in browsers.
-
-PNG, GIF, WebP and BMP are here. The other formats have a module each beside this one.
+This module handles PNG, GIF, WebP and BMP. Each other format has its own module in this package.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 def examine(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
     """Walk the structure of ``data`` and return the declared (width, height) of one frame.
 
-    SVG is text, has its own reader and is not taken here.
+    SVG is text and has a separate reader.
 
     Raises:
         LimitExceeded: the declared dimension, pixels or frames are over ``limits``.
@@ -40,7 +39,7 @@ def examine(data: bytes, kind: Format, limits: Limits) -> tuple[int, int]:
     try:
         return _READERS[kind](data, limits)
     except (struct.error, IndexError, OverflowError) as error:
-        # Every read is bounds-checked: running off the end means that the end is missing.
+        # Every read is bounds-checked: a read beyond the end means that the file is truncated.
         raise rejections.truncated(kind) from error
 
 
@@ -53,7 +52,7 @@ def _png(data: bytes, limits: Limits) -> tuple[int, int]:
     at = 8
     pixels = False
     for _ in range(rejections.most_blocks(data)):
-        # IEND may be missing or cut: nothing of the picture is lost with it.
+        # IEND may be missing or truncated: it contains no pixels.
         if pixels and len(data) - at < 8 and b"\0\0\0\0IEND".startswith(data[at:]):
             break
         length, name = struct.unpack_from(">I4s", data, at)
@@ -83,7 +82,7 @@ def _gif(data: bytes, limits: Limits) -> tuple[int, int]:
         block = data[at]
         if block == 0x2C:
             right, bottom, flags = struct.unpack_from("<4xHHB", data, at + 1)
-            # A frame larger than the screen makes decoders enlarge the screen.
+            # Decoders enlarge the screen for a frame that is larger.
             width, height = max(width, right), max(height, bottom)
             rejections.check_size(width, height, limits)
             at += 11 + _gif_colours(flags)
@@ -92,7 +91,7 @@ def _gif(data: bytes, limits: Limits) -> tuple[int, int]:
         elif block == 0x21:
             at += 2
         else:
-            break  # the trailer, or junk that decoders stop at as well
+            break  # the trailer, or junk at which decoders also stop
         while length := data[at]:
             at += length + 1
             steps -= 1
@@ -106,7 +105,7 @@ def _gif(data: bytes, limits: Limits) -> tuple[int, int]:
 
 
 def _gif_colours(flags: int) -> int:
-    """Bytes of the colour table that ``flags`` announces."""
+    """Bytes of the colour table that ``flags`` declares."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
@@ -133,7 +132,7 @@ def _webp(data: bytes, limits: Limits) -> tuple[int, int]:
         rejections.check_size(width, height, limits)
         rejections.check_frames(frames, limits, counted=False)
         at += 8 + size + (size & 1)
-        if at > len(data) + (size & 1):  # writers forget the last padding byte
+        if at > len(data) + (size & 1):  # some writers omit the last padding byte
             raise rejections.truncated(Format.WEBP)
     else:
         raise rejections.corrupt(Format.WEBP, "too many chunks")
@@ -158,7 +157,7 @@ def _bmp(data: bytes, limits: Limits) -> tuple[int, int]:
     rejections.check_size(width, height, limits)
     if compression in (4, 5):
         raise rejections.variant("a BMP around a JPEG or PNG")
-    # How long run-length coded rows (1 and 2) should be is known only after decoding.
+    # The length of run-length coded rows (1 and 2) is known only after decoding.
     if compression not in (1, 2) and offset + (width * depth + 31) // 32 * 4 * height > len(data):
         raise rejections.truncated(Format.BMP)
     return width, height
