@@ -45,7 +45,7 @@ class ApiError(Exception):
 
 
 def form(ticket: Json) -> tuple[bytes, bytes, dict[str, str]]:
-    """What comes before and after the file in a form (RFC 7578), and the header that says so."""
+    """The parts of a form before and after the file (RFC 7578), and its header."""
     line = uuid.uuid4().hex
     fields = "".join(
         f'--{line}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'

@@ -51,7 +51,7 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class FileSpan:
-    """What one request sends."""
+    """The body of one request."""
 
     source: LocalFile
     offset: int
@@ -64,14 +64,14 @@ class UploadMemory:
 
     path: Path | None
     request: str
-    """What the key is of."""
+    """The inputs of the key."""
     key: str
     known: bool
     """Whether it was remembered."""
 
     @classmethod
     def of(cls, state: str | Path | None, api: str, wanted: Json, source: LocalFile) -> Self:
-        """What the file remembers of this very upload; a new key if that is nothing."""
+        """The stored state of this upload; a new key if there is none."""
         meant = json.dumps([api, wanted, source.size, source.modified], sort_keys=True)
         memory = cls(
             Path(state) if state is not None else None,

@@ -131,7 +131,7 @@ def processors() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """What long work gets besides its input: one value instead of parameters through each level."""
+    """The context of long work: one value instead of parameters through each level."""
 
     scratch: Path
     """An empty folder for files that no other program reads; the caller removes it."""
@@ -169,8 +169,8 @@ class SignalWatch:
     and always what a reclaim took. So the exit code says how the process ended, not who asked:
 
     - 75 (``batch.catalogue.EXIT_AGAIN``): in order. Finished chunks are in the checkpoint.
-    - 143 (``EXIT_STOPPED``): by force, after ``grace`` or a second signal. What had not reached the
-      checkpoint is lost; a new attempt makes it again.
+    - 143 (``EXIT_STOPPED``): by force, after ``grace`` or a second signal. Work after the last
+    checkpoint is lost; a new attempt repeats it.
 
     Args:
         stop: is asked.
@@ -184,7 +184,7 @@ class SignalWatch:
         self._before: dict[int, object] = {}
 
     def before_forced_end(self, duty: Callable[[], None]) -> None:
-        """What to do before an end by force. It must not take longer than a second."""
+        """Called before a forced end. It must not take longer than a second."""
         self._before_end = duty
 
     def __enter__(self) -> SignalWatch:

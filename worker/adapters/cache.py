@@ -1,8 +1,8 @@
 """Caches: in the memory of one process, and on Redis or Valkey.
 
-Whatever is wrong with Redis is a miss, logged once a minute. A Redis that does not answer must not
-cost a timeout for every picture: after one failure the cache keeps away from it (an open circuit
-breaker), first for a second, then ever longer, and lets one call try again.
+Every error of Redis counts as a miss and is logged at most once a minute. A Redis that does not
+answer must not cost a timeout for every picture: after one failure the cache keeps away from it (an
+open circuit breaker), first for a second, then ever longer, and lets one call try again.
 
 Values in Redis are input from outside: others may write there. Each one is framed with a version,
 its length and a digest over key and value; what does not fit is a miss. The digest finds damage and
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BYTES = 32 * 1024**2
 ENTRY_BYTES = 200
-"""What an entry costs beside its key and value: two objects, a tuple and its place in the table."""
+"""Overhead of an entry in addition to its key and value: two objects, a tuple and its place in the
+table."""
 
 
 class MemoryCache:
@@ -86,7 +87,7 @@ class MemoryCache:
 
     @property
     def held_bytes(self) -> int:
-        """What it holds at the moment; never more than ``most_bytes``."""
+        """Bytes held at the moment; never more than ``most_bytes``."""
         return self._held
 
     def _put(self, key: str, value: bytes, seconds: int) -> None:

@@ -44,7 +44,7 @@ def order(sequencer: str) -> str:
 
 
 def next_record(known: AssetRecord | None, new: AssetRecord, *, now: str) -> AssetRecord:
-    """What to store when the outcome ``new`` arrives and ``known`` is recorded.
+    """The record to store when the outcome ``new`` arrives and ``known`` is recorded.
 
     Args:
         known: the record that is there. If it is held, an accepted outcome waits for a person too.
@@ -111,7 +111,7 @@ def check_supersedes(known: AssetRecord, new: AssetRecord) -> None:
         return
     # Another recipe makes another version, of any original that is still there.
     another = known.recipe_digest != new.recipe_digest and known.status is not Status.DELETED
-    # What is made waits for people's decisions: who makes it once more does not decide.
+    # The status waits for people's decisions: processing the same upload again does not decide.
     made = known.status in SERVED and new.status is not Status.DELETED
     if not another and (made or new.status not in TRANSITIONS[known.status]):
         raise AlreadyRecorded(f"asset {new.asset}: this upload is recorded as {known.status}")
@@ -136,8 +136,8 @@ def amended(
 ) -> AssetRecord:
     """The record after a change of what people say of it; ``known`` itself if nothing changes.
 
-    What is both removed and added is there afterwards. Without ``labels`` it is people who change
-    tags: a label whose tag they remove is refused, and tags of labels make room for theirs.
+    A tag that is both removed and added is present afterwards. Without ``labels`` it is people who
+    change tags: a label whose tag they remove is refused, and tags of labels make room for theirs.
 
     Raises:
         Conflict: ``revision`` is given and is not that of ``known``; ``undecidable``: nothing can
@@ -184,7 +184,7 @@ def _decided(known: AssetRecord, status: Status, verdict: Verdict | None) -> Ass
     if status is Status.REJECTED:
         # Its files go; what was measured stays, so that the same picture is known again.
         known = replace(known, renditions=(), media=(), dropped=(), first_view=())
-    # What is decided waits for no workflow any more.
+    # A decided asset waits for no workflow any more.
     workflow = known.workflow if status is Status.REVIEW else ""
     return replace(known, status=status, verdict=verdict, workflow=workflow)
 
@@ -198,7 +198,7 @@ def _with_file(known: AssetRecord, file: StoredRendition) -> AssetRecord:
 
 
 def entry_id(entry: LogEntry) -> str:
-    """What tells lines of one moment apart: the id, or a digest of what the line says."""
+    """Distinguishes entries with the same time: the id, or a digest of the entry."""
     if entry.id:
         check_id(entry.id, "log entry id")
         return entry.id

@@ -1,4 +1,4 @@
-"""What the file system refuses, as errors of ``worker.domain.errors``."""
+"""Maps errors of the file system to ``worker.domain.errors``."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _parts(one: Counted) -> Iterator[Counted]:
 
 
 def _line(counted: Sequence[Counted]) -> tuple[list[Counted], list[Counted]]:
-    """What fits into the next line, and what is left."""
+    """The values that fit into the next line, and the remaining ones."""
     taken: list[Counted] = []
     left: list[Counted] = []
     dimensions: dict[str, str] = {}

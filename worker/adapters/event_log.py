@@ -110,7 +110,7 @@ class _LogReader:
         self._rest = b""
 
     def lines(self) -> list[str]:
-        """What is whole and new; empty if there is nothing."""
+        """The new complete lines; empty if there are none."""
         with disk_call(self._path):
             if self._file is None:
                 self._open(at_end=False)

@@ -1,9 +1,9 @@
 """Spans as OpenTelemetry's SDK makes them, written as OTLP in JSON.
 
 The SDK gets each span with its own ids and times, so that what else is installed there (a
-processor, an exporter) sees it as well. Nothing of the environment is asked for: the resource is
-what is said here. The form is that of OTLP 1.x (OpenTelemetry Protocol Specification, "JSON
-Protobuf Encoding"): ids in hexadecimal, 64-bit numbers as texts, kinds and states as numbers.
+processor, an exporter) sees it as well. The environment is not read: this module defines the
+resource. The form is that of OTLP 1.x (OpenTelemetry Protocol Specification, "JSON Protobuf
+Encoding"): ids in hexadecimal, 64-bit numbers as texts, kinds and states as numbers.
 
 Imported when spans are written for the first time, and by nothing else: see ``adapters.tracing``.
 """

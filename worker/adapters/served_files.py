@@ -17,8 +17,8 @@ SECONDS = 60.0
 
 @contextmanager
 def looking_at(url: str) -> Iterator[Callable[[str], ServedFile]]:
-    """What asks the distribution at a URL. For several threads, each with a connection of its own,
-    while the block lasts.
+    """Makes requests to the distribution at a URL. For several threads, each with a connection of
+    its own, while the block lasts.
 
     The function raises ``Unreachable`` if nothing answers.
     """

@@ -34,7 +34,7 @@ Port = TypeVar("Port")
 MOST_SPANS = 5_000
 """Kept in memory, about 1 kB each. A batch of ten photos makes two hundred."""
 PAUSE_SECONDS = 60.0
-"""Nothing is sent for so long after a failure."""
+"""Seconds after a failure in which no spans are sent."""
 XRAY = "xray"
 FILE = "file:"
 _HALF = 1 << 64
@@ -231,5 +231,5 @@ _SAYS: Mapping[str, Callable[[Sequence[Any], Any], Mapping[str, Attribute]]] = {
     **dict.fromkeys(("queue.send", "queue.hide", "queue.delete"), _queue),
     **dict.fromkeys(("events.publish", "edges.forget"), _count),
 }
-"""What a call says beside its name and its error: names that the deployment chose, and numbers.
+"""Attributes of a call's span: names that the deployment chose, and numbers.
 Never a key, which may have the name of a file in it."""

@@ -1,13 +1,13 @@
 """Sends webhooks over HTTP, to addresses of the internet only.
 
-Whoever configures an endpoint, or answers for its name, could lead this process to services that
-trust it: the metadata of AWS, the runtime of Lambda, a network of the team. So a name is looked up
-once, every address of the answer is checked, and the connection goes to one of exactly these
-addresses: there is no second lookup that could answer otherwise (DNS rebinding). The name is used
-for TLS and the Host header only. Redirects are not followed, proxies of the environment not used.
+The owner of an endpoint or of its DNS name could direct this process to services that trust it:
+AWS's metadata, Lambda's runtime, an internal network. So a name is looked up once, every address
+of the answer is checked, and the connection goes to one of exactly these addresses: there is no
+second lookup that could answer otherwise (DNS rebinding). The name is used for TLS and the Host
+header only. Redirects are not followed, proxies of the environment not used.
 
-What answers is hostile until proven otherwise: one deadline covers lookup, connection, TLS, request
-and answer; of an answer the status line and the headers are read, up to a limit, and no body.
+The receiver is untrusted: one deadline covers lookup, connection, TLS, request and response. Only
+the status line and the headers of a response are read, up to a limit, and no body.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ IPv4 address inside: mapped (``::ffff:0:0/96``), compatible (``::/96``) and NAT6
 
 
 def refusal(address: IpAddress) -> str:
-    """What an address is that no webhook goes to; empty for one of the internet."""
+    """The kind of an address that webhooks must not use; empty for a public internet address."""
     if isinstance(address, IPv6Address) and address not in _UNICAST:
         return "of IPv6 and not of the internet"
     return next((kind for block, kind in _BLOCKS if address in block), "")
@@ -281,7 +281,8 @@ def _exchange(
 
 @contextlib.contextmanager
 def _told(host: str) -> Iterator[None]:
-    """Map what can go wrong. What a receiver says is kept out of messages: it may be anything."""
+    """Map what can go wrong. Text of the receiver is kept out of messages, because it is
+    untrusted."""
     try:
         yield
     except TimeoutError as error:
@@ -300,7 +301,7 @@ def _told(host: str) -> Iterator[None]:
 
 
 def _seconds(retry_after: str) -> float | None:
-    """What a Retry-After header asks for: seconds or a date (RFC 9110, section 10.2.3)."""
+    """The delay of a Retry-After header: seconds or a date (RFC 9110, section 10.2.3)."""
     if re.fullmatch(r"[0-9]{1,9}", retry_after):
         return float(retry_after)
     try:

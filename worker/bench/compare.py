@@ -305,7 +305,7 @@ class Measured:
 
 
 class Measurements(NamedTuple):
-    """What was measured of all."""
+    """All measurements."""
 
     measured: dict[Key, Measured]
     refused: dict[str, str]

@@ -1,4 +1,4 @@
-"""What is compared: the implementations, their work and photos, and the goals of the engine."""
+"""Configuration of the comparison: implementations, work, photos, and the goals of the engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHIPPED = "default"
 """The recipe whose renditions are measured."""
 
 USUAL_EFFORT = 4
-"""What libwebp, libvips, sharp and Pillow use for WebP unless told otherwise."""
+"""The default of libwebp, libvips, sharp and Pillow for WebP."""
 
 
 class Key(StrEnum):

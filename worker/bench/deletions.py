@@ -28,7 +28,7 @@ LONGEST = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletions:
-    """What was measured."""
+    """The measurements."""
 
     times: RequestTimes
     """From the answer to the last request that got a file all the same; 0 if none did."""

@@ -55,7 +55,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """What one encoder makes of the same pixels at rising quality."""
+    """Results of one encoder for the same pixels at rising quality."""
 
     label: str
     points: tuple[CurvePoint, ...]
@@ -129,7 +129,7 @@ class Formats:
 
 
 def rendered(data: bytes, recipe: Recipe) -> tuple[Rendition, ...]:
-    """What the engine makes of a photo."""
+    """The engine's renditions of a photo."""
     found = probe(data, recipe.limits, formats=recipe.formats)
     return render(data, found, make_plan(found, recipe)).renditions
 
@@ -270,7 +270,7 @@ def target(aimed: Measured, fixed: Measured, photos: Mapping[str, Path]) -> Targ
 
 
 def repacked(measured: Measured, photos: Mapping[str, Path]) -> Repacked:
-    """What packing the originals gave and took."""
+    """Savings and time of repacking the originals."""
     files = [file.path.stat().st_size for made in measured.files.values() for file in made]
     originals = sum(photos[name].stat().st_size for name in measured.files)
     cpu = measured.least([TOTAL]) / measured.least(["decode"])

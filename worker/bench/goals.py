@@ -1,4 +1,4 @@
-"""What the measuring parts of the benchmark share: files with their scores, and goals."""
+"""Shared parts of the benchmarks: files with their scores, and goals."""
 
 from __future__ import annotations
 

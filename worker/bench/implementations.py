@@ -226,7 +226,7 @@ def _encoded(image: Image.Image, form: str, work: Workload) -> bytes:
 
 
 def floor(_mode: str, work: Workload) -> None:
-    """What one decode and six bare encoder calls cost, with every library there is.
+    """The cost of one decode and six bare encoder calls, with every available library.
 
     Each library is measured apart, as the part ``STEP/LIBRARY`` (``decode`` or ``SIZE FORMAT``);
     the measuring side decides over the whole corpus which one wins a step. Pixels are made ready

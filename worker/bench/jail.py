@@ -1,4 +1,4 @@
-"""What decoding in a locked-in child costs a picture, beside decoding in the process itself."""
+"""Measures the cost of decoding a picture in a locked-in child instead of in the process itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class JailCost:
 
     @property
     def extra_ms(self) -> float:
-        """What the jail costs a picture."""
+        """The cost of the jail for a picture."""
         return self.jailed_ms - self.here_ms
 
 

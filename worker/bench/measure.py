@@ -118,7 +118,7 @@ class Floor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photos:
-    """What was measured with."""
+    """The software and machine of the measurement."""
 
     count: int
     synthetic: bool
@@ -405,7 +405,7 @@ def similarity(
 
 
 class Original:
-    """What a rendition should look like.
+    """The reference of a rendition.
 
     The original is decoded in full (no shrink-on-load), turned upright, and its luma resized
     in floating point with a Lanczos kernel (a = 3) to exactly the size that the implementation

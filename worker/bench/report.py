@@ -28,7 +28,7 @@ END = "<!-- end of figures -->"
 
 
 def summary(report: Report) -> tuple[str, ...]:
-    """What was measured, where and with what, in a few lines."""
+    """A short description of the run: subject, machine and software."""
     photos, machine = report.photos, report.machine
     versions: dict[str, str] = {}
     for key in (Key.ENGINE, Key.REPACK, Key.SHARP_USUAL, Key.FLOOR):

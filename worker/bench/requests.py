@@ -1,4 +1,5 @@
-"""What the API adds to an upload: in the handler that Lambda runs, and to the rate of many at once.
+"""Measures the overhead of the API for an upload: in the Lambda handler, and for the rate of many
+uploads at once.
 
 The handler is called in this process with events as the HTTP API sends them, on the catalog of a
 local stack: routing, rights, one write to the catalog, the signature, the answer. The way through
@@ -199,7 +200,7 @@ def _timed(handler: Callable[[Any, Any], Any]) -> float:
 
 
 def request_event() -> dict[str, Any]:
-    """What an HTTP API sends (payload format 2.0) for a request whose token it has checked."""
+    """An event of an HTTP API (payload format 2.0) for a request with a verified token."""
     claims = {"sub": "bench", "scope": "safelight:write"}
     return {
         "version": "2.0",

@@ -36,7 +36,7 @@ WRITTEN_TOGETHER = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewPages:
-    """What was measured."""
+    """The measurements."""
 
     pages: RequestTimes
     """Processor time: of the API and the embedded AWS, one read of an item included."""

@@ -1,5 +1,5 @@
-"""What tracing costs an upload: processor time of the ingest function without it, at 1 %, and with
-every trace written.
+"""Measures the cost of tracing for an upload: processor time of the ingest function without
+tracing, at 1 %, and with every trace written.
 
 Small pictures lie in the queue of a local stack whose own processes stand still. The function's
 handler takes them one by one in a process of its own, in turns without tracing and with it, so that
@@ -45,7 +45,7 @@ MEMORY = 1769
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracingCost:
-    """What was measured."""
+    """The measurements."""
 
     cpu_seconds: Mapping[str, Sequence[float]]
     """Processor time of each upload by mode, in the order in which they took turns."""
@@ -159,7 +159,7 @@ def in_turns(
 
 
 def _events(app: Application, queue: str, count: int) -> Iterable[Mapping[str, Any]]:
-    """What Lambda would hand over, a message each."""
+    """Events as Lambda would pass them, with one message each."""
     left, until = count, time.monotonic() + SECONDS
     while left:
         messages = app.queue.receive(queue, limit=min(10, left))
@@ -192,5 +192,5 @@ def _picture(number: int) -> bytes:
 
     body = io.BytesIO()
     Image.new("RGB", (32, 32), (number % 256, number // 256 % 256, 90)).save(body, "JPEG")
-    # What is behind the end of the picture is read by nobody, but makes other bytes of it.
+    # Bytes after the end of the picture are never decoded, but make the file unique.
     return body.getvalue() + number.to_bytes(4, "big")

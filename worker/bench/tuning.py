@@ -61,7 +61,7 @@ _PEAK = "cat /proc/[0-9]*/status 2>/dev/null | grep VmHWM"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a function answered."""
+    """The response of a function."""
 
     seconds: float
     body: object
@@ -438,7 +438,7 @@ def _round(
 
 
 def _complaint(body: object) -> str:
-    """What a function says of its failure, in a line."""
+    """The error of a function, in one line."""
     said = body.get("errorMessage") if isinstance(body, Mapping) else None
     return f"it answered {' '.join(str(said or body).split()):.200}"
 

@@ -45,7 +45,7 @@ WORKERS_GOAL = 1.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a run took: its processes together."""
+    """Time and memory of a run, summed over its processes."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -101,7 +101,7 @@ class VideoFigures:
 
     @property
     def two_workers_at_best(self) -> float:
-        """What two workers could reach if nothing but the parts' sizes stood in the way."""
+        """The speed-up of two workers if only the sizes of the parts limited it."""
         return 1 / self.larger_share
 
     def as_dict(self) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def _cpu() -> float:
 
 
 def _plain(plan: TranscodePlan, source: Path, folder: Path) -> None:
-    """What a person would type: measure the loudness, encode into HLS, copy into one file."""
+    """The commands of a person: measure the loudness, encode into HLS, copy into one file."""
     gains = [audio.measure(plan, track, source).gain for track in plan.audio]
     whole = Chunk(number=0, first=0, frames=plan.frames, seek=None)
     files = {rung.name: folder / rung.name / "index.m3u8" for rung in plan.rungs}

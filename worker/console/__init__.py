@@ -15,7 +15,7 @@ from mimetypes import guess_type
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "static"
-"""What is served, as it is."""
+"""The static files."""
 PAGE = "index.html"
 CONFIGURATION = "config.json"
 """The one file that differs from stack to stack: it names the API and the OpenID provider."""

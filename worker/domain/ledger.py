@@ -23,7 +23,7 @@ _ENDED = frozenset({"SUCCEEDED", "FAILED"})
 
 
 class LedgerAccount(StrEnum):
-    """What work is counted for. Each piece of work is in one line of every account."""
+    """Accounts that work is counted for. Each piece of work is in one line of every account."""
 
     ALL = "all"
     OWNER = "owner"
@@ -145,7 +145,7 @@ def work_of(event: Event) -> CountedWork:
     size = _whole(detail.get("bytes"))
     if event.type == "asset.processing":
         return CountedWork(objects=1, heavy=1, stored=size)
-    # What was made before and is judged once more, by a person, is counted already.
+    # The work was counted before; only a person decides again.
     if event.type not in _JUDGED or detail.get("was") in _MADE:
         return CountedWork()
     files = [*_list(detail.get("renditions")), *_list(detail.get("files"))]

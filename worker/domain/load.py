@@ -24,7 +24,7 @@ FINAL = frozenset({ACCEPTED, REJECTED, "review", "published", "deleted"})
 
 
 class LoadStage(StrEnum):
-    """What an upload passes, in this order."""
+    """Stages of an upload, in this order."""
 
     UPLOADED = "uploaded"
     """The store has answered the request with the bytes."""
@@ -54,7 +54,8 @@ class MixFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """What clients upload, and over which connections. All shares are of the uploads, 0 to 1."""
+    """The files that clients upload, and their connections. All shares are of the uploads, 0 to
+    1."""
 
     files: tuple[MixFile, ...]
     """Their shares are 1 together."""
@@ -93,7 +94,7 @@ class PlannedUpload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadOutcome:
-    """What became of one upload."""
+    """The outcome of one upload."""
 
     number: int
     at: float
@@ -138,7 +139,7 @@ class UploadOutcome:
 
 
 class Flaw(StrEnum):
-    """What can be wrong with an upload, or with the whole run."""
+    """Kinds of findings about an upload or the whole run."""
 
     LOST = "lost"
     """The store has the bytes, and no final status was reached."""

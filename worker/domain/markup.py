@@ -47,7 +47,7 @@ class PictureSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureMarkup:
-    """What a page needs to show a picture. Texts are not escaped yet."""
+    """The values that a page needs to show a picture. Texts are not escaped yet."""
 
     src: str
     srcset: str
@@ -80,8 +80,8 @@ def picture_of(record: AssetRecord, addresses: Addresses) -> PictureMarkup | Non
     """How to show a record's picture in its whole cut; None if there is nothing to show.
 
     With a distribution the URLs are ``w/{width}``. They name each width that delivery has below
-    that of the widest rendition, which ends the list under its name: no more pixels are given. What
-    is made at first view counts like what is stored.
+    that of the widest rendition, which ends the list under its name: no more pixels are given.
+    Files that are made at first view count like stored files.
     """
     stored = record.renditions
     files: list[StoredRendition | FirstViewRendition] = [*stored]

@@ -41,7 +41,7 @@ class Unit(StrEnum):
 
 
 class Statistic(StrEnum):
-    """What of a metric's values in a period says most."""
+    """The statistic of a metric's values in a period."""
 
     SUM = "Sum"
     AVERAGE = "Average"
@@ -77,12 +77,12 @@ class MetricSpec:
     name: str
     unit: Unit
     services: tuple[str, ...]
-    """Who counts it: names of functions, or ``batch``."""
+    """Services that emit it: names of functions, or ``batch``."""
     dimensions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The closed set of values of each."""
     statistic: Statistic = Statistic.SUM
     says: str
-    """What one of it is, as a sentence."""
+    """The meaning of the metric, as a sentence."""
     group: MetricGroup
     source: Source = Source.CODE
 
@@ -129,7 +129,7 @@ REVIEW_OUTCOMES = (
     *("asked", "approved", "rejected", "held", "stale"),
     *("task_timed_out", "task_unknown", "task_used"),
 )
-"""What ``worker.services.review.Reviews.follow`` returns."""
+"""Return values of ``worker.services.review.Reviews.follow``."""
 JUDGED = (MODERATION_REJECTED, REJECTED, "quarantined")
 """Codes of verdicts that are no fault of the file: of moderation, of people, of a failed stage."""
 CACHE_OUTCOMES = ("hit", "stale", "miss", "bypass")
@@ -439,7 +439,7 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """What was counted of a metric under the same dimensions."""
+    """The counted values of a metric with the same dimensions."""
 
     metric: MetricSpec
     labels: Labels
@@ -448,7 +448,7 @@ class Counted:
 
 
 class MetricCounts:
-    """What was counted and not written yet. For several threads."""
+    """The counted values that are not written yet. For several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -468,7 +468,7 @@ class MetricCounts:
                 values.append(value)
 
     def take(self) -> tuple[Counted, ...]:
-        """What was counted since the last call."""
+        """The values counted since the last call."""
         with self._lock:
             taken, self._values = self._values, {}
         return tuple(
@@ -521,5 +521,5 @@ def timed(metric: MetricSpec, **dimensions: str) -> Iterator[None]:
 
 
 def take() -> tuple[Counted, ...]:
-    """What this process has counted since the last call."""
+    """The values that this process has counted since the last call."""
     return _counts.take()

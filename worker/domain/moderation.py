@@ -1,4 +1,5 @@
-"""What moderation is: rules of a recipe, labels of a moderator, and the verdict in a record.
+"""Domain types of moderation: rules of a recipe, labels of a moderator, and the verdict in a
+record.
 
 Pure functions. ``services.moderate`` asks the tiers in their order; this module judges what they
 saw by the recipe. docs/moderation.md explains the rules.
@@ -23,15 +24,15 @@ MOST_LABELS = 50
 
 
 class ModerationOutcome(StrEnum):
-    """What moderation says about one version of an asset."""
+    """The outcome of moderation for one version of an asset."""
 
     PASS = "pass"  # noqa: S105 - no password
     BLUR = "blur"
-    """A person looks at it; everybody gets a blurred picture meanwhile."""
+    """A person decides; viewers get a blurred picture meanwhile."""
     UNCERTAIN = "uncertain"
-    """Not decided: a further tier is asked. Nobody gets it meanwhile."""
+    """Not decided: the next tier is asked. The picture is not served meanwhile."""
     HOLD = "hold"
-    """A person looks at it; nobody gets it meanwhile."""
+    """A person decides; the picture is not served meanwhile."""
     REJECT = "reject"
 
 
@@ -40,16 +41,16 @@ SEVERITY: tuple[ModerationOutcome, ...] = tuple(ModerationOutcome)
 
 
 class ModerationTier(StrEnum):
-    """Who decided, from the cheapest to the most expensive."""
+    """The tier that decided, from the cheapest to the most expensive."""
 
     EARLIER = "earlier"
-    """What was decided about the same bytes, or about a near duplicate."""
+    """An earlier verdict on the same bytes or on a near duplicate."""
     CLASSIFIER = "classifier"
     """A model in the same process."""
     REKOGNITION = "rekognition"
     PERSON = "person"
     UNAVAILABLE = "unavailable"
-    """Nobody could be asked: the recipe says what follows."""
+    """No moderator could be asked: the recipe decides."""
 
 
 ASKED = (ModerationTier.EARLIER, ModerationTier.CLASSIFIER, ModerationTier.REKOGNITION)
@@ -57,7 +58,7 @@ ASKED = (ModerationTier.EARLIER, ModerationTier.CLASSIFIER, ModerationTier.REKOG
 
 
 class Unavailable(StrEnum):
-    """What becomes of a picture that no moderator could be asked about."""
+    """The treatment of a picture if no moderator can be asked."""
 
     HOLD = "hold"
     PASS = "pass"  # noqa: S105 - no password
@@ -77,7 +78,7 @@ CATEGORIES: tuple[str, ...] = (
     "gambling",
     "hate",
 )
-"""What the shipped moderators report. A team's own classifier may report others."""
+"""Categories of the shipped moderators. A custom classifier may report others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,14 +163,15 @@ class Crossing:
 
     category: str
     outcome: ModerationOutcome
-    """What the threshold leads to; ``uncertain``: the confidence lies in the band of that name."""
+    """The outcome of the threshold; ``uncertain`` if the confidence is within the band of that
+    name."""
     threshold: float
     confidence: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moderation:
-    """What moderation says about one version of an asset, who decided it and why."""
+    """The verdict of moderation on one version of an asset, with its tier and reasons."""
 
     outcome: ModerationOutcome
     tier: ModerationTier
@@ -282,7 +284,7 @@ def together(answers: Sequence[Seen]) -> Seen:
 
 
 def by_person(known: Moderation | None, outcome: ModerationOutcome, time: str) -> Moderation | None:
-    """What follows from a person's decision; an asset that was never moderated stays so."""
+    """The verdict after a person's decision; an asset without moderation stays without."""
     if known is None or known.outcome is outcome:
         return known
     return replace(

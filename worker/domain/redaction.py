@@ -1,4 +1,4 @@
-"""What no log line says: names of uploaded files, addresses of people, tokens, whole events.
+"""Redacts log lines: names of uploaded files, addresses of people, tokens, whole events.
 
 Logs are read by more people than the assets that they are about, and are kept for longer. The id of
 an asset and of its trace lead whoever may see more to the record.
@@ -77,5 +77,5 @@ def _clean(value: Any, depth: int) -> Any:
         return {redacted(str(name)): _clean(one, depth - 1) for name, one in items}
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean(one, depth - 1) for one in islice(value, MOST_ITEMS)] if depth else LEFT_OUT
-    # Whatever else there is, an error for example, is written as its text.
+    # Any other value, for example an error, is written as its text.
     return value if value is None or isinstance(value, bool | int | float) else redacted(str(value))

@@ -36,13 +36,13 @@ class ReviewState(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
-    """Nobody has decided in time; the workflow's default counts."""
+    """No decision by the deadline; the workflow's default applies."""
     WITHDRAWN = "withdrawn"
     """The question is void: the asset was deleted, replaced or published without an answer."""
 
 
 class Choice(StrEnum):
-    """What one person decides."""
+    """The choices of a person."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -53,7 +53,7 @@ _ANSWERS = {Choice.APPROVE: ReviewState.APPROVED, Choice.REJECT: ReviewState.REJ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewDecision:
-    """What one person has decided."""
+    """The decision of one person."""
 
     reviewer: str
     """The subject of the person's token."""
@@ -81,7 +81,7 @@ class Review:
     deadline: str = ""
     """ISO 8601 UTC; empty: people may take as long as they like."""
     default: Choice | None = None
-    """What counts because nobody has decided by the deadline."""
+    """The decision that applies if there was none by the deadline."""
     escalated: bool = False
     """A first deadline has passed."""
     needed: int = 1
@@ -99,7 +99,7 @@ class Review:
     traceparent: str = ""
     """Of the upload that people are asked about."""
     applied: bool = False
-    """Who waited for the answer has got it, or its effect is done."""
+    """Whether the waiting workflow has got the answer, or the effect is done."""
     revision: int = 0
     """Goes up with every write."""
 
@@ -121,7 +121,7 @@ class ReviewPage:
 
     reviews: tuple[Review, ...]
     records: Mapping[str, AssetRecord] = field(default_factory=dict)
-    """What the reviews are about, by asset; an asset that is gone is missing."""
+    """Records of the reviewed assets, by asset; removed assets are missing."""
     cursor: str | None = None
     """Opaque; None on the last page."""
 
@@ -224,7 +224,7 @@ def decided(known: Review, decision: ReviewDecision) -> Review:
     if known.passed(decision.time):
         said = f"the deadline of review {known.id} has passed"
         raise Conflict(said, code="review_expired")
-    # Who has approved may still reject; nobody can take a rejection back.
+    # A person who has approved may still reject; a rejection is final.
     others = tuple(one for one in known.decisions if one.reviewer != decision.reviewer)
     decisions = (*others, decision)
     state = ReviewState.OPEN

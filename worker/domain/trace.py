@@ -10,8 +10,9 @@ Spans are written by :func:`span`, :func:`begin` and :func:`finished`. They go t
 :func:`install` was given (``worker.adapters.tracing``: OpenTelemetry). Without it a call costs less
 than two microseconds and writes nothing, and the id is passed on all the same.
 
-What a span may say: numbers, codes, and names that the deployment has chosen (buckets, recipes,
-queues). Never a key with the name of a file, an owner, an address, a token or the text of an error.
+A span may contain numbers, codes, and names that the deployment has chosen (buckets, recipes,
+queues). Never a key with the name of a file, an owner, an address, a token or the text of an
+error.
 """
 
 from __future__ import annotations
@@ -182,7 +183,7 @@ class Span:
     error: str = ""
     """The code of what it ended with."""
     service: str = ""
-    """What did it; see :func:`flushing`."""
+    """The service that did the work; see :func:`flushing`."""
     above: Span | None = None
     """The span of this process that it lies in; None for a top span."""
     _trace: str = ""
@@ -209,7 +210,7 @@ class Span:
 
     @property
     def traceparent(self) -> str:
-        """What to send on."""
+        """The trace context to pass on."""
         trace = self.trace
         flag = "01" if not _installed or _installed[0].sampled(trace) else "00"
         return f"00-{trace}-{self.span_id}-{flag}"
@@ -256,7 +257,7 @@ class Span:
 
 
 class _Nothing(Span):
-    """What is written nowhere. One for all; it keeps nothing."""
+    """A span that is not written. One for all; it keeps nothing."""
 
     __slots__ = ()
 
@@ -395,7 +396,7 @@ class _SpanBlock:
 
 
 class _NoSpanBlock:
-    """What :func:`span` is where nothing is written."""
+    """The result of :func:`span` if no spans are written."""
 
     __slots__ = ()
 
@@ -419,7 +420,8 @@ def span(
     links: Sequence[str] = (),
     **attributes: Attribute,
 ) -> _SpanBlock | _NoSpanBlock:
-    """A block as a span: the current one in it, and over with it. What the block raises is its end.
+    """A block as a span: the current one in it, and over with it. An exception in the block ends
+    the span with its code.
 
     The arguments are those of :func:`begin`.
     """

@@ -48,7 +48,7 @@ _Said = TypeVar("_Said")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserMetadata:
-    """What an upload says about itself."""
+    """User metadata of an upload."""
 
     owner: str = ""
     tags: frozenset[str] = frozenset()
@@ -60,7 +60,7 @@ class UserMetadata:
 
 
 def to_metadata(said: UserMetadata) -> dict[str, str]:
-    """What an upload says, as the metadata of its object; what is empty is left out.
+    """The values as metadata of the object; empty values are omitted.
 
     Raises:
         InputError: one of them cannot be stored, or together they are more than an object can
@@ -88,7 +88,7 @@ def to_metadata(said: UserMetadata) -> dict[str, str]:
 
 
 def from_metadata(metadata: Mapping[str, str]) -> UserMetadata:
-    """What the metadata of an object says. Never fails: see ``UserMetadata.ignored``.
+    """Parse the metadata of an object. Never fails: see ``UserMetadata.ignored``.
 
     Args:
         metadata: lower-case names without ``x-amz-meta-``.
@@ -112,7 +112,7 @@ def merged(
     known: tuple[frozenset[str], Mapping[str, str]], new: tuple[frozenset[str], Mapping[str, str]]
 ) -> tuple[frozenset[str], dict[str, str]]:
     """Tags and attributes of an asset after a newer upload of it: both, the newer value of an
-    attribute. What is there already stays where there would be too many.
+    attribute. If there would be too many, existing values stay.
     """
     free = MAX_TAGS - len(known[0])
     tags = known[0] | frozenset(sorted(new[0] - known[0])[: max(free, 0)])

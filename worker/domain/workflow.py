@@ -13,7 +13,7 @@ MODERATE = "moderate"
 APPROVE = "approve"
 """Each upload is closed until a person has approved it."""
 VIDEO = "video"
-"""What is too much for the ingest function goes through it, whatever its recipe says."""
+"""The workflow of uploads that are too much for the ingest function, whatever their recipe says."""
 
 END = "end"
 """Stands where the name of a next stage would: nothing follows."""
@@ -37,7 +37,7 @@ class Starts(StrEnum):
 
 
 class StageKind(StrEnum):
-    """What a stage does."""
+    """Kinds of stages."""
 
     MODERATE = "moderate"
     """Asks the moderation service about the picture. With ``unavailable = true`` it decides without
@@ -113,7 +113,7 @@ class Stage:
     escalate_hours: float | None = None
     """After so long without a decision the review is escalated."""
     default: str = "hold"
-    """What is decided at the deadline: approve, reject or hold."""
+    """The decision at the deadline: approve, reject or hold."""
     people: int = 1
     """How many have to approve."""
     unavailable: bool = False
@@ -123,7 +123,7 @@ class Stage:
     error: str = ""
     """Name of the failure, as executions and alarms show it."""
     message: str = ""
-    """What a person should do about it."""
+    """The action that a person should take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ class Workflow:
 
     @property
     def kinds(self) -> frozenset[StageKind]:
-        """What its stages do."""
+        """The kinds of its stages."""
         return frozenset(stage.kind for stage in self.stages.values())
 
     @property
@@ -227,7 +227,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What an execution that has ended has left."""
+    """The result of an execution that has ended."""
 
     succeeded: bool
     output: object

@@ -1,7 +1,7 @@
 """The upgrade function: once a day it encodes what is viewed often at a higher effort.
 
 A schedule calls it. It reads the distribution's logs of a day for a part of its time, then encodes
-the files that gain most, as far as budget and time go. What is left is done by the next call.
+the files that gain most, as far as budget and time go. The next call continues with the rest.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _report(endpoint: str, attempt: WebhookAttempt) -> None:
     elif isinstance(attempt.error, MalformedMessage):
         work_metrics.poison(attempt.error.code)
     extra |= {"code": attempt.error.code, "reason": attempt.error.message, "wait": attempt.wait}
-    # A receiver that fails is no defect here: its dead letters have an alarm. What waiting does not
-    # cure, such as a secret that is missing, is: an alarm counts errors in this log.
+    # A receiver that fails is no defect here: its dead letters have an alarm. Errors that a retry
+    # cannot fix, such as a missing secret, are logged: an alarm counts errors in this log.
     say = logger.warning if isinstance(attempt.error, TransientError) else logger.error
     say("not delivered", extra=extra)

@@ -104,7 +104,7 @@ def handle(event: Mapping[str, Any], app: Application) -> dict[str, Any]:
 
 
 def _follow(app: Application, kind: str, detail: Mapping[str, Any]) -> dict[str, Any]:
-    """What an event of the bus leads to: a workflow, an effect of a decision, or both."""
+    """Handle an event of the bus: start a workflow, apply a decision, or both."""
     asset, data = str(detail["asset"]), detail["data"]
     wanted, done = False, dict[str, Any]()
     if "workflow" in data:
@@ -215,4 +215,4 @@ STAGES: Mapping[str, Stage] = {
     "label": lambda app, call: app.label.run(call),
     "webhook": _send,
 }
-"""What does a task, by its name: a kind of stage, or what a rule on the bus asks for."""
+"""The functions of tasks, by name: kinds of stages, and tasks of rules on the bus."""

@@ -16,13 +16,13 @@ from worker.infra import checkout, stack_file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresetDesign:
-    """What a preset chooses."""
+    """The choices of a preset."""
 
     design: Design
     region: str
     """Where it is deployed; empty if the file does not say."""
     notes: tuple[str, ...] = ()
-    """What the design cannot say."""
+    """Choices that a design cannot express."""
 
 
 def of_preset(name: str, settings: Sequence[str] = ()) -> PresetDesign:

@@ -1,6 +1,6 @@
 """Where the Pulumi program is, and whether this installation can run it.
 
-Nothing here imports Pulumi: an installation without it has to be able to say so.
+This module does not import Pulumi, so that an installation without it can report that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Pulumi knows of a deployed stack: its outputs and its state. Nothing is changed.
+"""Reads the outputs and the state of a deployed stack from Pulumi. It changes nothing.
 
 ``safelight infra env`` makes an environment of the outputs. ``make destroy`` reads the state
 (``pulumi stack export``): which resources are the originals, which survive unless told
@@ -258,7 +258,7 @@ def with_all_above(
 def refusals(
     resources: Iterable[StateResource], *, without: Iterable[str], released: Iterable[str]
 ) -> Iterator[str]:
-    """What cannot be deleted, and what to do about it: a line each.
+    """The resources that cannot be deleted, with the remedy, one line each.
 
     Args:
         without: URNs of what is kept.
@@ -279,6 +279,6 @@ def refusals(
 def deleted(
     resources: Iterable[StateResource], *, without: Iterable[str]
 ) -> tuple[StateResource, ...]:
-    """What is in the account and is going to be deleted."""
+    """The existing resources that will be deleted."""
     kept = {*without}
     return tuple(one for one in resources if one.real and one.urn not in kept)

@@ -86,7 +86,7 @@ class EdgeFunction:
         return answer
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """What one of its functions returns, by its name; values are JSON."""
+        """The return value of one of its functions, by name; values are JSON."""
         return json.loads(self._call(name, json.dumps(arguments)))
 
 

@@ -1,7 +1,7 @@
 """``docs/infrastructure.md``: every resource of a stack, what it is for and what it refers to.
 
-:func:`components` reads a declaration; :func:`mermaid` draws it; :func:`write` is the page. What a
-component is for is the first paragraph of its class's docstring.
+:func:`components` reads a declaration; :func:`mermaid` draws it; :func:`write` is the page. The
+purpose of a component is the first paragraph of its class's docstring.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ EVERYTHING: Mapping[str, Mapping[str, Any]] = {
         "savingsPlanCents": 150,
     },
 }
-"""What is merged into the configuration of ``prod`` so that the page shows every part there is."""
+"""Merged into the configuration of ``prod``, so that the page shows every component."""
 
 MANY = 3
 """More resources of one kind are counted, not named."""
@@ -135,7 +135,7 @@ PURPOSES: Mapping[str, str] = {
     "sqs/RedriveAllowPolicy": "Whose dead letters it takes",
     "wafv2/WebAcl": "Refuses requests of addresses that send too many",
 }
-"""What a kind of resource is for, by ``Resource.kind``; for resources without a description."""
+"""The purpose of a kind of resource, by ``Resource.kind``; for resources without a description."""
 
 _INTRODUCTION = """\
 # Infrastructure
@@ -167,7 +167,8 @@ class ComponentPart:
     purpose: str
     """Its description, or what its kind is for."""
     needs: tuple[tuple[str, Resource], ...]
-    """What it refers to, with the component's name; sorted by component, kind and name."""
+    """The resources that it refers to, with the component's name; sorted by component, kind and
+    name."""
 
     @property
     def drawn(self) -> bool:

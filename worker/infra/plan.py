@@ -1,4 +1,4 @@
-"""What a stack consists of, as a value that is printed, compared with another, and kept.
+"""The resources of a stack as a value that can be printed, compared and stored.
 
 Inputs are plain data in a plan: a text that is JSON (policies, definitions, dashboards) is parsed,
 files are named and hashed, secrets are hidden, and what only AWS knows is ``${...}``.

@@ -62,7 +62,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What a stack may use of a quota."""
+    """The most that a stack may use of a quota."""
 
     quota: Quota
     needed: int
@@ -72,9 +72,9 @@ class Demand:
     keys: str
     """The configuration keys that this follows from."""
     otherwise: str
-    """What happens with less than ``needed``."""
+    """The effect of a quota below ``needed``."""
     below_least: str = ""
-    """What happens with less than ``least``."""
+    """The effect of a quota below ``least``."""
     refuses: bool = False
     """Whether less than ``least`` ends a deployment."""
 
@@ -93,7 +93,7 @@ class AccountFinding:
     taken: int | None = None
     """How much other users of the account take of it, if that can be counted."""
     needed: int | None = None
-    """What the stack may use."""
+    """The amount available to the stack."""
     command: str | None = None
     """The command that asks AWS for more."""
 
@@ -106,8 +106,8 @@ class AccountFinding:
 
 
 def demands(declared: Declaration) -> list[Demand]:
-    """What a declaration needs of each quota. Not checked are quotas of SQS, SNS, S3 and DynamoDB,
-    because they are far above the needs of a stack."""
+    """The needs of a declaration for each quota. Not checked are quotas of SQS, SNS, S3 and
+    DynamoDB, because they are far above the needs of a stack."""
     found = [*_functions(declared), *_machines(declared), *_requests(declared), *_edge(declared)]
     return [one for one in found if one.needed]
 

@@ -40,7 +40,7 @@ PROJECT = "safelight"
 STACK_KIND = "pulumi:pulumi:Stack"
 """The root that Pulumi makes itself: the parent of everything without another one."""
 OPTIONS = ("protect", "retainOnDelete", "deleteBeforeReplace", "ignoreChanges", "deletedWith")
-"""What is kept of a registration beside its inputs."""
+"""Properties of a registration other than its inputs."""
 _THREADS = 8
 """Resources that register at the same time."""
 _ZONES = 6
@@ -209,7 +209,7 @@ async def _run(home: Path, root: Stack) -> dict[str, Any]:
 
 
 def _without_secrets(value: Any) -> Any:
-    """What a plan may show."""
+    """The value as a plan may show it."""
     if isinstance(value, dict):
         if value.get(rpc._special_sig_key) == rpc._special_secret_sig:
             return "[secret]"
@@ -316,8 +316,8 @@ def _options(request: Any) -> dict[str, Any]:
 
 
 def declare(stack: str, config: Mapping[str, Any], *, region: str | None) -> Declaration:
-    """What the program declares, with placeholders for what only AWS knows and for images that the
-    configuration does not name.
+    """Run the program and record its resources, with placeholders for values that only AWS knows
+    and for images that the configuration does not name.
 
     Args:
         stack: the stack's name.
@@ -421,7 +421,7 @@ class PlaceholderMocks(Mocks):
 
 
 def _label(args: MockCallArgs) -> str:
-    """What is looked up: ``cloudfront/getCachePolicy(name=Managed-CachingOptimized)``."""
+    """Lookups of the program: ``cloudfront/getCachePolicy(name=Managed-CachingOptimized)``."""
     package, module, name = args.token.split(":")
     below = module.partition("/")[0]
     values = ",".join(f"{key}={args.args[key]}" for key in sorted(args.args))

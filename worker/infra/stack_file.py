@@ -1,6 +1,6 @@
 """``Pulumi.<stack>.yaml``: the configuration of a stack, as Pulumi writes and reads it.
 
-Nothing is decrypted. Pulumi reads YAML 1.2, where ``on`` and ``yes`` are text and a key cannot
+Secrets are not decrypted. Pulumi reads YAML 1.2, where ``on`` and ``yes`` are text and a key cannot
 appear twice. ruamel.yaml does the same and keeps comments; PyYAML reads YAML 1.1.
 """
 
@@ -208,7 +208,7 @@ def missing_images(config: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployFacts:
-    """What ``make deploy`` needs to know from a configuration."""
+    """The values of a configuration that ``make deploy`` needs."""
 
     own_registry: bool
     """Whether the repositories are the stack's own."""

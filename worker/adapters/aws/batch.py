@@ -358,8 +358,8 @@ class BatchNames:
         return self._found(self._definitions, kind, "job definition")
 
     def meant(self, name: str) -> str:
-        """What a name or an ARN stands for: ``...:job-definition/safelight-prod-poster-1a2b3c4:7``
-        is ``poster``."""
+        """The short name behind a name or an ARN:
+        ``...:job-definition/safelight-prod-poster-1a2b3c4:7`` is ``poster``."""
         bare = name.rpartition("/")[2].partition(":")[0]
         what = bare.removeprefix(f"{self._prefix}-")
         end = _SUFFIX.search(what, max(0, len(what) - 8))

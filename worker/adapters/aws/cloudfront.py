@@ -8,7 +8,7 @@ from worker.adapters.aws.clients import AwsClients
 from worker.adapters.aws.errors import aws_call
 
 TAG = "#"
-"""What an item of an invalidation begins with that is a cache tag and no path (CloudFront Developer
+"""Prefix of an item of an invalidation that is a cache tag instead of a path (CloudFront Developer
 Guide, "What you need to know when invalidating tags"). Each counts and costs as one path; at most
 3,000 are in progress at a time (the same, "Concurrent invalidation request maximum")."""
 

@@ -1,8 +1,8 @@
-"""What AWS and botocore raise, as errors of ``domain.errors``. The only place that knows both.
+"""Maps errors of AWS and botocore to ``domain.errors``. Only this module knows both.
 
-Adapters wrap every call in :func:`aws_call`. Nothing here is about one service's data; a new
-service adds its codes to the tables below. What no table knows is an ``EngineError``: a request
-that AWS calls wrong is a defect here, and must not be retried as if it were the weather.
+Adapters wrap every call in :func:`aws_call`. It contains nothing specific to one service's data; a
+new service adds its codes to the tables below. An unknown code is an ``EngineError``: a request
+that AWS rejects as invalid is a defect of Safelight and must not be retried.
 """
 
 from __future__ import annotations

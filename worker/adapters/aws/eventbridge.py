@@ -20,7 +20,7 @@ BATCH = 10
 BATCH_BYTES = 256 * 1024
 """Of all entries in one request (the same, "Calculating PutEvents event entry size")."""
 TIME_BYTES = 14
-"""What an entry's time counts for (the same)."""
+"""Bytes that an entry's time counts as (the same)."""
 ROUNDS = 4
 """How often entries are sent that the bus did not take, the first time included."""
 PAUSE_SECONDS = 0.2

@@ -1,4 +1,4 @@
-"""What Lambda says of a function."""
+"""Reads the configuration of a Lambda function."""
 
 from __future__ import annotations
 

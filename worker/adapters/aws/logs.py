@@ -34,7 +34,7 @@ QUERY_SECONDS = 300.0
 """Longest wait for a query. It is cheap to ask again, and the same lines are paid again."""
 _WORD = re.compile(r"[0-9a-f-]{8,64}")
 _FAMILIES = ("", "/aws/vendedlogs/states/")
-"""What names of log groups begin with, before the stack's own prefix."""
+"""Prefixes of log group names, before the stack's own prefix."""
 
 
 class Insights:

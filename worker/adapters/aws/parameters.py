@@ -20,8 +20,8 @@ class ParameterSecrets:
     """Texts under names like ``/safelight/prod/webhooks/shop``.
 
     Standard parameters cost nothing, a secret of Secrets Manager $0.40 a month (their pricing
-    pages). What only the latter has, rotation by a function, is of no use where a person has to
-    give the new secret to a receiver.
+    pages). Secrets Manager's rotation by a function would not help, because a person has to give
+    the new secret to the receiver.
 
     Args:
         clock: seconds, monotonic.

@@ -53,7 +53,7 @@ COPY_PART_BYTES = 1024**3
 """Of such a copy."""
 
 _EXISTS = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
-"""What S3 answers to a put on condition that there is nothing, when there is or soon will be."""
+"""Codes of S3 for a conditional put if the key already has an object, or soon will."""
 _NO_RANGE = frozenset({"InvalidRange", "416"})
 
 

@@ -2,8 +2,8 @@
 
 Tickets are signed with version 4 in every region. Left alone, botocore signs the old way in
 us-east-1, and names the global host, which answers for other regions with a redirect that ends a
-browser's preflight request. What is passed as a parameter becomes a signed header: the store
-refuses a request in which it is missing or different.
+browser's preflight request. Each parameter becomes a signed header: the store refuses a request in
+which the header is missing or different.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the edge function takes, by an estimate from njs.
+"""Estimates the compute of the edge function with njs.
 
 CloudFront gives a function a share of its compute limit ("compute utilization", 0 to 100), which
 can be read only there. CloudFront says of the limit that a function runs for less than a

@@ -22,7 +22,7 @@ _MOST_HEADERS = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What so many requests took."""
+    """Measurements of a number of requests."""
 
     wall_seconds: float
     seconds: Sequence[float]

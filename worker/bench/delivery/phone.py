@@ -71,7 +71,7 @@ class VisitTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyPicture:
-    """What is shown of one file after a share of its bytes."""
+    """The visible part of a file after a share of its bytes."""
 
     photo: str
     format: str
@@ -305,7 +305,7 @@ def visit(browser: Browser, url: str, *, first: str) -> tuple[float, float]:
 def early(
     browser: Browser, files: Mapping[tuple[str, Format], bytes], *, share: float = SHARE
 ) -> list[EarlyPicture]:
-    """What Chromium shows of files of which it has a share of the bytes.
+    """Measures how much Chromium shows of files after a share of their bytes.
 
     Args:
         browser: to look with.

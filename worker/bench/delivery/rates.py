@@ -38,7 +38,7 @@ R = TypeVar("R")
 MISS_SHARE = 0.05
 """Of the requests of the mixed load."""
 STORED, ORIGINAL = "stored", "original"
-"""What a file is made from."""
+"""The source that a file is made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class ServerRates:
     """The clients had a core of their own."""
     versions: Mapping[str, str]
     absent: Sequence[str]
-    """What was not measured, and why."""
+    """Skipped measurements, with the reasons."""
 
     def of(self, server: Name, source: str, kind: Format) -> OnDemand | None:
         """One figure; None if it was not measured."""
@@ -187,7 +187,7 @@ class _Bench:
     _next: int = 0
 
     def find_servers(self) -> None:
-        """What there is to measure, and what there is not."""
+        """The available implementations, and the missing ones."""
         for source in (STORED, ORIGINAL):
             self.commands[Name.OURS, source] = partial(
                 servers.ours, self.folder, stored=source == STORED

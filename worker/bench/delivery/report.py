@@ -36,7 +36,7 @@ END = "<!-- end of figures of delivery -->"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFigures:
-    """What one run has measured; None is what it has not."""
+    """The measurements of one run; None for those that were skipped."""
 
     command: str
     date: str
@@ -47,7 +47,7 @@ class DeliveryFigures:
     phone: Sequence[VisitTimes]
     early: Sequence[EarlyPicture]
     absent: Sequence[str]
-    """What was not measured, and why."""
+    """Skipped measurements, with the reasons."""
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, and the goals, as JSON-ready values."""
@@ -169,7 +169,7 @@ def _phone_table(found: Sequence[VisitTimes]) -> str:
 
 
 def summary(figures: DeliveryFigures) -> Sequence[str]:
-    """What was measured, where and with what, in a few lines."""
+    """A short description of the run: subject, machine and software."""
     lines = [f"{figures.photos} photos; {figures.date}", figures.machine]
     if figures.rates is not None:
         lines.append("; ".join(f"{name} {text}" for name, text in figures.rates.versions.items()))

@@ -144,8 +144,8 @@ class Tokens:
 
 
 def _gateway_claims(scope: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What the authoriser of the HTTP API hands over (API Gateway Developer Guide, "Working with
-    AWS Lambda proxy integrations for HTTP APIs"); None of a request that came another way."""
+    """The claims that the authoriser of the HTTP API passes (API Gateway Developer Guide, "Working
+    with AWS Lambda proxy integrations for HTTP APIs"); None of a request that came another way."""
     context = scope.get("aws.event", {}).get("requestContext", {})
     claims = context.get("authorizer", {}).get("jwt", {}).get("claims")
     return claims if isinstance(claims, Mapping) else None

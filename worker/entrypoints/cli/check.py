@@ -81,7 +81,7 @@ def command(
 def invariants(
     target: Target, stack: ExitStack, *, quiet: float, events: Path | None, served: bool
 ) -> Invariants:
-    """What checks a deployment, until the stack closes."""
+    """The consistency check of a deployment, usable until the exit stack closes."""
     from worker.adapters.served_files import looking_at
     from worker.services.invariants import Invariants
 

@@ -1,4 +1,4 @@
-"""What ``safelight cost`` prints: the bill, goals, levers, plans, and what is uncertain."""
+"""Output of ``safelight cost``: the bill, goals, levers, plans, and uncertainties."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MONTHS = (1, 12, 36)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillRequest:
-    """What the command line asks for."""
+    """The parsed options of the command line."""
 
     traffic: Traffic
     preset: str = "prod"
@@ -119,7 +119,7 @@ def _design(asked: BillRequest) -> tuple[Design, tuple[str, ...]]:
 
 
 def _elsewhere(preset: str, region: str) -> str:
-    """What is to be said of a preset that is deployed in a region of its own."""
+    """A note if the preset is deployed in another region."""
     said = f"the preset {preset} is deployed in {region}"
     if region not in prices.regions():
         return f"{said}, whose prices are not known here"
@@ -182,7 +182,7 @@ def _warnings(region: str) -> Iterator[str]:
 
 
 def _unlike(model: Model, curve: DurationCurve) -> Iterator[str]:
-    """What is to be said of durations that were measured on something else than is priced."""
+    """Notes about differences between the measured and the priced configuration."""
     design, today = model.design, datetime.now(UTC).date()
     days = (today - date.fromisoformat(curve.measured)).days
     if days < 0:

@@ -343,7 +343,7 @@ def summary_lines(
 
 
 def difference_lines(difference: PlanDifference | None) -> Iterator[str]:
-    """What changed, resource by resource."""
+    """The changes, resource by resource."""
     if not difference:
         return
     yield ""

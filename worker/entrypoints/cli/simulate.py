@@ -47,7 +47,7 @@ class Times(click.ParamType[float]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What the command line asks for."""
+    """The parsed options of the command line."""
 
     preset: str
     settings: tuple[str, ...]

@@ -289,7 +289,8 @@ def _on_aws(
 
 
 def _intake(curves: Sequence[DurationCurve], chosen: Recommendation) -> Mapping[str, object]:
-    """What to set. The architecture only if both were measured: images are built for one."""
+    """The configuration to set. The architecture only if both were measured: images are built for
+    one."""
     found: dict[str, object] = {"memory": chosen.memory}
     if len({one.architecture for one in curves}) == 2:
         found["architecture"] = chosen.architecture

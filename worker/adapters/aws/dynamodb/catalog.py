@@ -145,9 +145,9 @@ class DynamoCatalog:
 
         A first outcome is one read and two writes: SIMILAR, then META, which is the commit point
         and carries the line of the timeline. A later one moves the line before it into an item of
-        its own first: three writes. META is written on condition that its revision is the one
-        that was decided on; a faster writer is decided on again. What is written before META
-        and then left alone does no harm: a line that META still has is listed once, and a search
+        its own first: three writes. META is written on condition that its revision is the one that
+        was decided on; a faster writer is decided on again. Items written before META do no harm if
+        the call is then interrupted: an entry that META still has is listed once, and a search
         compares with the record's own hash. The read is spared for a ``new`` asset without tags.
 
         Raises:
@@ -164,7 +164,8 @@ class DynamoCatalog:
             known = None if item is None else read_meta(item)
             made = next_record(known.record if known else None, record, now=time_now)
             mine = Stored(record=made, entry=entry)
-            # What lists an upload that may never arrive expires: what has arrived is listed anew.
+            # Items that list an announced upload expire, so they are written again without an
+            # expiry.
             listed: frozenset[str] = frozenset()
             if known is not None and known.record.status is not Status.WAITING:
                 listed = known.record.tags

@@ -47,7 +47,7 @@ _PLAIN = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What META holds: the record, and the line of the timeline that came with it."""
+    """The contents of META: the record, and the timeline entry of its newest outcome."""
 
     record: AssetRecord
     entry: LogEntry
@@ -293,7 +293,8 @@ _RAW = -15
 _LARGEST = 4_000_000
 """Bytes of JSON; an item has at most 400 kB."""
 
-# What is nearest to the end costs the fewest bits. Camera makers come first: few pictures say one.
+# Strings near the end cost the fewest bits. Camera makers come first, because few pictures name
+# one.
 _WORDS_1 = (
     b'NIKON CORPORATIONOLYMPUSPanasonicFUJIFILMHUAWEIXiaomiOnePlusGoogleGoogle Pixelsamsung"'
     b"SM-GSonyILCECanonCanon EOS EF RF mm f/ IS USMAppleiPhone 1 Pro Max back triple camera f/1."

@@ -55,7 +55,8 @@ TTL_ATTRIBUTE = "expires"
 """Seconds since 1970, on claims, and on lines of the timeline that are not kept for ever."""
 
 BILLING_MODE: Literal["PAY_PER_REQUEST"] = "PAY_PER_REQUEST"
-"""What the figures in docs/catalog.md are for; steady load is cheaper with provisioned capacity."""
+"""The billing mode that docs/catalog.md assumes; provisioned capacity is cheaper for a steady
+load."""
 
 
 def index_keys(index: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ NUMBER_DIGITS = 40
 """Most digits of a sequence number (DynamoDB Streams API Reference, "StreamRecord")."""
 
 EXPIRES = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
-"""Who removes an item whose time to live is over (the same guide, "DynamoDB Streams and Time to
+"""The identity that removes an expired item (the same guide, "DynamoDB Streams and Time to
 Live")."""
 
 
@@ -55,8 +55,8 @@ FILTERS: Sequence[Mapping[str, object]] = (
 )
 """Patterns of the changes that the outbox is called for. An event source takes five, and looks
 under ``dynamodb`` only, not at the kind of a change (AWS Lambda Developer Guide, "Using event
-filtering with a DynamoDB event source"). What they let pass may tell nothing; what they keep back
-tells nothing for certain."""
+filtering with a DynamoDB event source"). A change that passes may cause no event; a change that is
+filtered out never causes one."""
 
 
 def events_of(record: Mapping[str, Any]) -> tuple[Event, ...]:
