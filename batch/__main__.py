@@ -1,6 +1,6 @@
 """``python -m batch``: the entry point of the Batch image.
 
-What lives here: nothing but the start. ``run KIND ...`` is one attempt at a job; everything else
+This module only starts the job. ``run KIND ...`` is one attempt at a job; everything else
 is the command line of ``safelight``.
 """
 

@@ -1,4 +1,4 @@
-"""What a job is told, from text to checked values: addresses, parameters, the command line.
+"""Parses a job's arguments to checked values: URIs, parameters, the command line.
 
 They are read here at submission, and again by the job itself. Every mistake is found before
 any disk or network is touched, and all are reported at once.

@@ -50,7 +50,7 @@ ARRAY_CHILDREN = 10_000
 
 ParameterType: TypeAlias = Literal["int", "float", "bool", "text", "choice", "list"]
 Media: TypeAlias = Literal["video", "tracks", "image"]
-"""What a kind reads: videos; any tracks, also audio or text alone; images."""
+"""The input type of a kind: videos; any tracks, also audio or text alone; images."""
 Queue: TypeAlias = Literal["standard", "urgent", "bulk"]
 Agreement: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Problem]]
 """Checks valid parameters against each other and returns what is wrong with them together."""
@@ -95,14 +95,14 @@ class Parameter:
     choices: tuple[str, ...] = ()
     """Of a ``choice``, or of each part of a ``list``; a list without choices takes any text."""
     part: Literal["text", "int", "float"] = "text"
-    """What each part of a ``list`` must be; the value stays text."""
+    """The type of each part of a ``list``; the value stays text."""
     part_minimum: float | None = None
     """Of each part of a list of numbers, inclusive."""
     part_maximum: float | None = None
     pattern: str | None = None
     """A regular expression that the whole ``text`` must match."""
     shape: str = ""
-    """What the pattern asks for: messages put it behind "must be"."""
+    """Description of the pattern, which messages put after "must be"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +237,7 @@ _LADDER = (
     ),
     _MAX_SECONDS,
 )
-"""What the ladder looks like. The same for every step of a divided job."""
+"""The options of the ladder. The same for every step of a divided job."""
 _GROUPS = _int(
     "groups",
     4,

@@ -130,7 +130,7 @@ class OutputStore(Protocol):
         ...
 
     def read(self, name: str) -> bytes | None:
-        """What ``write`` wrote; None if there is nothing."""
+        """The content that ``write`` wrote; None if there is none."""
         ...
 
     def fetch(self, name: str, target: Path) -> bool:
@@ -142,7 +142,7 @@ class OutputStore(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Nothing there is no error."""
+        """A missing file is no error."""
         ...
 
     def lock(self, record: str) -> AbstractContextManager[None]:

@@ -50,7 +50,7 @@ class ResultRecord:
     inputs: tuple[JobInput, ...]
     outputs: tuple[JobOutput, ...]
     details: Mapping[str, object]
-    """What the operation returned: docs/jobs.md describes it for each kind."""
+    """The return value of the operation: docs/jobs.md describes it for each kind."""
     seconds: float
 
     def answers(
@@ -130,7 +130,7 @@ def digest(
     index: int | None,
     size: int,
 ) -> str:
-    """What makes two jobs the same one: 64 hex digits.
+    """Identity of a job: 64 hex digits.
 
     Args:
         identities: SHA-256 of each input; address and etag of inputs that were not read.

@@ -167,7 +167,7 @@ def _traced(request: JobArguments) -> Iterator[Span]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PreparedInputs:
-    """What an operation gets, and what the result says about its inputs."""
+    """The inputs of an operation, and their description in the result."""
 
     fetched: tuple[InputCopy, ...] = ()
     inventory: Library | None = None

@@ -60,7 +60,7 @@ _TEXT_TRACKS = ("WEBVTT", "[Script Info]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """What a person asks for."""
+    """A person's request for a job."""
 
     kind: str
     inputs: tuple[str, ...]

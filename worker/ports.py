@@ -1,4 +1,4 @@
-"""What the services need from the world, in domain words. Protocols only.
+"""The ports: protocols of everything outside that the services use, in domain terms.
 
 Every port has an AWS adapter, and a second one only where a person uses it; one contract suite
 (tests/contract) runs on all of them and on the tests' fakes. Adapters map foreign errors to
@@ -436,7 +436,7 @@ class Ledger(Protocol):
             counted: in order of position.
 
         Returns:
-            What was new, by day.
+            The newly added work, by day.
         """
         ...
 
@@ -518,15 +518,15 @@ class Moderator(Protocol):
     """Looks for content that not everybody should see: a model here, or a service."""
 
     def look(self, jpeg: bytes, *, minimum: float) -> Seen:
-        """What is seen in a picture.
+        """Examine a picture.
 
         Args:
             jpeg: at most 1,600 pixels a side and 5 MB.
-            minimum: labels of a lower confidence, 0 to 100, are of no interest.
+            minimum: labels of a lower confidence, 0 to 100, are not needed.
 
         Raises:
-            TransientError: throttled, or no answer.
-            EngineError: an answer that is none, or a picture that it does not take.
+            TransientError: throttled, or no response.
+            EngineError: an invalid response, or a picture that the moderator refuses.
         """
         ...
 
@@ -535,8 +535,7 @@ class Labeller(Protocol):
     """Names what is in a picture: a model here, or a service."""
 
     def label(self, jpeg: bytes, *, minimum: float) -> Sequence[Label]:
-        """What is seen in a picture, as it is answered: ``domain.label.usable`` says what of it can
-        be kept.
+        """The raw labels of a picture. ``domain.label.usable`` selects those that can be stored.
 
         Args:
             jpeg: at most 1,600 pixels a side and 5 MB.
@@ -697,7 +696,7 @@ class SpanRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundSpans:
-    """What there is of a trace."""
+    """The available spans of a trace."""
 
     spans: tuple[SpanRecord, ...] = ()
     """In no order."""
@@ -748,7 +747,7 @@ class LogStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookAnswer:
-    """What a receiver of a webhook has answered. Nothing of a body."""
+    """The response of a webhook receiver, without its body."""
 
     status: int
     retry_after: float | None = None

@@ -39,7 +39,7 @@ STALE_DAYS = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What AWS charges, in US dollars; the file says for what, and where that stands."""
+    """AWS's prices in US dollars; the file describes each with its source."""
 
     list_request: float
     get_request: float
@@ -111,7 +111,7 @@ class Prices:
         return tuple((low, high, usd) for (low, usd), (high, _) in pairwise(steps))
 
     def usd(self, name: str, amount: float) -> float:
-        """What a month's amount of one thing costs, step by step."""
+        """The price of a month's amount of one resource, tier by tier."""
         return sum(
             (min(amount, high) - low) * usd for low, high, usd in self.tiers(name) if amount > low
         )
@@ -119,7 +119,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumptions:
-    """What handling one object needs; the file says how each was found."""
+    """The resources for handling one object; the file describes how each was found."""
 
     seconds_fixed: float
     """A Lambda invocation's time for an object, apart from the engine."""
@@ -272,7 +272,7 @@ class Figure:
     usd: bool
     """Whether it is a price."""
     of: str
-    """What it is."""
+    """The meaning of the price."""
     source: str
     """Its source: a URL, or a file of Safelight."""
     noted: str
@@ -320,7 +320,7 @@ def age(today: date, region: str = HOME) -> tuple[int, str]:
 
 
 def warning(today: date, region: str = HOME) -> str:
-    """What is to be said about the age of the prices; empty if nothing is.
+    """A note about old prices; empty if there are none.
 
     Raises:
         InputError: ``input_region``.

@@ -45,7 +45,7 @@ class UploadClass(StrEnum):
 
 
 class DeletedOriginals(StrEnum):
-    """What becomes of an asset whose original is deleted in the intake bucket."""
+    """The effect of deleting an original in the intake bucket."""
 
     KEEP = "keep"
     """The asset stays, and its record says ``deleted``."""

@@ -73,7 +73,8 @@ def run_poster(work: Work) -> Mapping[str, object]:
         "score": found.judgement.score,
         "fault": None if fault is None else fault.value,
         "measures": measures,
-        # What the catalog says of a picture: the end of a video need not decode its poster again.
+        # The metadata of a picture in the catalog, so that finishing a video need not decode its
+        # poster again.
         "image_measures": measured,
         "candidates": found.candidates,
         "passed_over": found.faults,

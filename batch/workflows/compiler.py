@@ -334,7 +334,7 @@ class _Compiler:
         elif stage.kind is StageKind.WEBHOOK:
             more = {"endpoint": stage.endpoint}
         task = {**self._invoke(stage, stage.kind.value, **more), **self._catch(stage, branch)}
-        # What follows a publication or a rejection must not happen without it.
+        # The stages after a publication or a rejection must not run without it.
         decides = stage.kind in {StageKind.PUBLISH, StageKind.REJECT} and stage.next != END
         if stage.kind not in OUTCOMES and not decides:
             return {name: {**task, "ResultPath": None, **self._next(stage, branch)}}

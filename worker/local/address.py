@@ -28,7 +28,7 @@ JOBS = "batch"
 CONFIGURATION = "aws-config"
 """The AWS configuration: a profile for each role, and for the people who use it."""
 OUTPUTS = "outputs.json"
-"""What the last deploy has left."""
+"""The result of the last deployment."""
 
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Address:
     endpoint: str
     """URL of the embedded AWS."""
     outputs: Mapping[str, Any]
-    """What the Pulumi program exports: names of buckets, queues, table and bus."""
+    """Outputs of the Pulumi program: names of buckets, queues, table and bus."""
     environment: Mapping[str, str]
     """Of the ingest function, with what lets AWS clients work at the endpoint as the operator."""
     api: str = ""
@@ -59,7 +59,7 @@ class Address:
     token: str = ""
     """For the API: an administrator's."""
     program: str = ""
-    """What was deployed: see ``deploy.sources``."""
+    """Fingerprint of the deployed program: see ``deploy.sources``."""
 
     @property
     def queue_pairs(self) -> tuple[QueuePair, ...]:
@@ -144,7 +144,8 @@ def write(address: Address) -> None:
 
 
 def read(data: Path) -> Address | None:
-    """What the last stack in DATA has written; None if there was none, or nothing readable."""
+    """The address that the last stack in DATA has written; None if there is none or it is
+    unreadable."""
     try:
         value = json.loads((data / NAME).read_text("utf-8"))
         if value["version"] != VERSION:

@@ -33,7 +33,7 @@ LOGS = "worker.entrypoints.logs"
 PROBLEMS = "worker.entrypoints.api.problems"
 """By name, as the handlers: they stand above."""
 OWNER = "me"
-"""Who the token belongs to that the stack prints."""
+"""Owner of the token that the stack prints."""
 TOKEN_SECONDS = 30 * 86_400
 BACKLOG = 256
 MOST_REQUESTS = 100

@@ -63,7 +63,7 @@ class CacheServer:
 
     @property
     def url(self) -> str:
-        """What clients connect to."""
+        """The URL for clients."""
         times = f"socket_timeout={ANSWER_SECONDS}&socket_connect_timeout={ANSWER_SECONDS}"
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0?{times}"
 

@@ -1,4 +1,4 @@
-"""What the event log tells the console: which assets changed, and how many were judged how.
+"""Reads the event log for the console: changed assets, and the numbers of verdicts.
 
 A read costs what is new in the file. Any number of pages may wait for changes at the same time.
 """

@@ -1,4 +1,4 @@
-"""What the processes of the local stack have in common: stopping, waiting, logging."""
+"""Shared functions of the local stack's processes: stopping, waiting, logging."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def serve(app: FastAPI, configuration: Mapping[str, Any], headers: Mapping[str, 
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """What the routes here work with, beside what those of the API have.
+    """Services of these routes, in addition to those of the API.
 
     Args:
         services: of the API.
@@ -196,7 +196,7 @@ class Operations:
         }
 
     def _metrics(self) -> Sequence[Mapping[str, Any]]:
-        """What the logs have counted, in the order of names."""
+        """The metrics from the logs, sorted by name."""
         known, now = self._counted, time.monotonic()
         if not known or now - known["at"] > METRIC_SECONDS:
             found = [
@@ -246,7 +246,7 @@ class Operations:
 
 
 def costs(days: Mapping[str, CountedWork], jobs: Mapping[str, CountedWork]) -> Mapping[str, Any]:
-    """What the work would have cost on AWS: in total, by day and by part, with the prices used.
+    """The cost of the work on AWS: in total, by day and by component, with the prices used.
 
     Args:
         days: work of the pipeline by day.

@@ -197,7 +197,7 @@ class DeliveryServer:
                 Route(INVALIDATION, self.invalidate, methods=["POST"]),
                 Route("/{path:path}", self.answer, methods=methods),
             ],
-            # What no route takes, and defects: these answers have the headers of all others.
+            # Responses to unknown routes, and to defects, with the headers of all other responses.
             exception_handlers={HTTPException: _failed, Exception: _failed},
         )
 
@@ -251,7 +251,7 @@ class DeliveryServer:
         return answer
 
     def _choose(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the function makes of an event. It is the same for the same event: the function
+        """Run the edge function on an event. It is the same for the same event: the function
         knows no time and no chance. Most clients of a kind send the same headers."""
         text = json.dumps(event)
         found = self._chosen.get(text)

@@ -1,4 +1,4 @@
-"""What Lambda's SQS event source does, as a process: poll, invoke the handler, delete.
+"""Lambda's SQS event source, as a process: it polls, invokes the handler and deletes messages.
 
 The handler is named and imported as Lambda imports it; one invocation at a time, so N processes
 are N instances of the function. Like Lambda: the event has Lambda's form, a batch is collected

@@ -1,4 +1,4 @@
-"""What the two users of a local stack may do, as statements of a policy. No requests here.
+"""The permissions of the two users of a local stack, as statements of a policy. No requests here.
 
 Roles have what the Pulumi program gives them. A deployment knows no users: on AWS a person works
 with the commands by rights that their account gives them, of which ``operator`` is a model, and
@@ -18,8 +18,8 @@ SECRETS = "SAFELIGHT_WEBHOOK_SECRETS"
 
 
 def operator(outputs: Outputs) -> Sequence[Statement]:
-    """What the commands do: put, look up, tag, remove, try again, dead letters, backfill, and
-    sending events again."""
+    """Permissions of the commands: put, read, tag, remove, retry, dead letters, backfill, and
+    replaying events."""
     intake, delivery, quarantine = (
         f"arn:aws:s3:::{outputs[name]}"
         for name in ("intakeBucket", "deliveryBucket", "quarantineBucket")

@@ -1,4 +1,4 @@
-"""What a role may do where the local stack acts in place of an AWS service.
+"""Evaluates the permissions of a role where the local stack acts in place of an AWS service.
 
 A pipe asks Lambda, a state machine asks Batch: on AWS those services check the role. The local
 stack calls the function and runs the job itself, and so first asks the embedded AWS whether the

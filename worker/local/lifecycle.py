@@ -121,7 +121,7 @@ def _applies(
 
 @contextmanager
 def sweeping(clients: AwsClients, buckets: Sequence[str]) -> Iterator[None]:
-    """Sweep in the background for as long as the block lasts. What fails is said."""
+    """Sweep in the background for as long as the block lasts. Failures are logged."""
     ended = threading.Event()
 
     def run() -> None:

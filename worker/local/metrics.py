@@ -1,4 +1,4 @@
-"""What the local stack has counted: the lines of metrics in the logs of its processes and jobs.
+"""Reads the local stack's metrics from the logs of its processes and jobs.
 
 On AWS CloudWatch reads the same lines from the log groups. A line that is cut off, or no line of
 metrics, is skipped: a log may end anywhere.

@@ -82,8 +82,8 @@ def _source(path: Path, jobs: Path) -> str:
 
 
 def _lines(paths: Sequence[Path]) -> Iterator[tuple[Path, bytes]]:
-    """Whole lines of files: the last one may be half written. What is no file, or may not be read,
-    is passed over."""
+    """Whole lines of files: the last one may be half written. Anything that is not a readable file
+    is skipped."""
     for path in paths:
         if not path.is_file():  # a folder; a pipe, which would be waited for
             continue

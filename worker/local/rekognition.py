@@ -47,7 +47,7 @@ class Mistaken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownPicture:
-    """What is seen in a picture."""
+    """The declared labels of a picture."""
 
     phash: str
     moderation: Sequence[Mapping[str, Any]] = ()

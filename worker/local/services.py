@@ -1,4 +1,4 @@
-"""What AWS services do inside of AWS and the emulator does not do: Pipes, Batch, lifecycle rules.
+"""Behaviour of AWS services that the emulator lacks: Pipes, Batch, lifecycle rules.
 
 One process does it all, a thread for each, because a process for each would cost the memory of
 another set of AWS clients. Every thread has clients of its own with the rights of what it stands
@@ -72,7 +72,7 @@ EVERY_EVENT = {"source": ["safelight"]}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
-    """What the process works on."""
+    """The resources of the process."""
 
     outputs: Outputs
     event_queue: str
@@ -232,8 +232,7 @@ def run_pipe(
 ) -> None:
     """Move messages until asked to stop, as EventBridge Pipes does: at least once, in any order.
 
-    What fails stays hidden until the source queue shows it again, and ends in its dead-letter
-    queue.
+    A failed message becomes visible again in the source queue, and ends in its dead-letter queue.
     """
 
     def once() -> None:
@@ -274,7 +273,7 @@ def move(
 
 
 def _template(body: object) -> str:
-    """What the pipe's input template ``<$.body>`` makes of the body."""
+    """The result of the pipe's input template ``<$.body>`` for a body."""
     return body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
 
 

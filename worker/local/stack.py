@@ -85,7 +85,7 @@ _PASSED_ON = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
-    """What the user has chosen."""
+    """Options chosen by the user."""
 
     data: Path
     port: int = PORT
@@ -135,7 +135,7 @@ class Stack:
             folder, log = self._data / "run", self._log(cache.NAME)
             self._cache = cache.CacheServer(program=program, folder=folder, log=log)
         self._before: Address | None = None
-        """What the last run has left."""
+        """Processes and files left by the last run."""
         self._address: Address | None = None
 
     def run(self, stop: Stop, ready: Callable[[Address, Mapping[str, int]], None]) -> None:
@@ -225,7 +225,7 @@ class Stack:
         assert address is not None
         profile = roles.function(API_HANDLER).profile
         supervisor.start([self._forked("api", lambda ready: api.run(address, ready), profile)])
-        # What the distribution may read its second origin may read, too.
+        # The second origin has the read permissions of the distribution.
         profile, port = roles.function(DELIVER_HANDLER).profile, self._delivery_port
         requests = self._data / "logs" / access_log.NAME
         hot = {} if self._cache is None else {cache.VARIABLE: self._cache.url}
@@ -391,8 +391,8 @@ Result = TypeVar("Result")
 def on_new_stack(
     work: Callable[[Address, Mapping[str, int]], Result], *, say: Callable[[str], None]
 ) -> Result:
-    """What some work on a stack of its own returns. The stack lies in a temporary folder and stops
-    when the work ends.
+    """Run work on a temporary stack and return its result. The stack lies in a temporary folder and
+    stops when the work ends.
 
     Args:
         work: is told where the stack is, and its processes.

@@ -1,4 +1,5 @@
-"""What Lambda's DynamoDB event source does, in a thread: read the stream, filter, invoke, remember.
+"""Lambda's DynamoDB event source, as a thread: it reads the stream, filters, invokes and stores its
+position.
 
 Like Lambda: a change is handed over until the function has done it, in order, and what a partial
 response names comes again with all that follow it. Where it is, is in a file that is written after

@@ -43,7 +43,7 @@ INVOKE = "arn:aws:states:::lambda:invoke"
 INVOKE_AND_WAIT = f"{INVOKE}.waitForTaskToken"
 SEND = "arn:aws:states:::sqs:sendMessage.waitForTaskToken"
 NO_TIMEOUT = 99_999_999
-"""Seconds. What Step Functions takes for no timeout; the embedded AWS takes 99,999 s."""
+"""Seconds. Step Functions' default timeout; the embedded AWS uses 99,999 s."""
 CAUSE_LENGTH = 32_768
 """Characters of a cause (AWS Step Functions Developer Guide, "Quotas")."""
 IDLE_SECONDS = 1
@@ -137,7 +137,8 @@ class AwsTaskTokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What state machines' parameters name by ARN, and whether their roles allow to use it."""
+    """The resources that parameters of state machines name by ARN, and whether their roles allow
+    their use."""
 
     kinds: Mapping[str, str] = field(default_factory=dict)
     """Kinds of jobs, by the ARN of their definition."""
@@ -146,7 +147,7 @@ class Deployed:
     functions: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     """Handlers without their context, by ARN."""
     check: Callable[[str], Require] = lambda _machine: allow_all
-    """What the role of a state machine may do, by the machine's name."""
+    """The permissions of each state machine's role, by the name of the state machine."""
 
     def require(self, machine: str, service: str, action: str, resource: str) -> None:
         """Raises ``TaskFailed`` if the machine's role may not."""
@@ -184,7 +185,7 @@ class WorkflowTasks:
         self._start, self._jobs, self._tokens, self._deployed = start, jobs, tokens, deployed
 
     def run(self, stop: Stop) -> None:
-        """Work until asked to stop. What fails is logged, and tried again."""
+        """Work until asked to stop. Failures are logged and retried."""
 
         def once() -> None:
             if self.once():
@@ -268,7 +269,7 @@ class WorkflowTasks:
             raise TaskFailed("Lambda.ResourceNotFoundException", f"there is no function {name}")
         self._deployed.require(machine, "Lambda", "InvokeFunction", name)
         try:
-            # What goes over the wire is JSON: nothing else may come out of a handler either.
+            # On AWS the result is JSON, so a handler's result must be valid JSON here too.
             answer = json.loads(json.dumps(function(parameters.get("Payload", {}))))
         except Exception as error:  # as Lambda: whatever a function raises
             text = error.message if isinstance(error, SafelightError) else str(error)

@@ -12,7 +12,7 @@ from worker.domain.moderation import CATEGORIES, ModerationTier, Unavailable
 from worker.recipes.schema import TRAITS, suggestion
 
 UNIVERSAL = frozenset({Format.JPEG, Format.PNG, Format.GIF})
-"""What everything reads: mail clients, old browsers, link previews."""
+"""Formats that every client reads: mail clients, old browsers, link previews."""
 
 MAXIMUM_FILES = 16
 """At ten million pictures a day and $5 a million PUTs, one file costs $1,500 a month."""

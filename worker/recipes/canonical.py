@@ -21,14 +21,14 @@ _EDITION = "safelight-recipe-1"
 """Goes into every digest. Raise it when a key comes to mean something else."""
 
 _FIRST_ACCEPTED = ["avif", "bmp", "gif", "heic", "jpeg", "png", "tiff", "webp"]
-"""What a recipe accepted by default when there were the first digests."""
+"""Default input formats at the time of the first digests."""
 
 
 def as_dict(recipe: Recipe) -> dict[str, object]:
     """``recipe`` in the shape of its file with every default spelled out, ready for JSON.
 
-    Keys are those of docs/recipes.md. What is not set (a missing height) and what has no effect
-    (the quality of lossless output) is left out, as TOML has no null. The digest and the
+    Keys are those of docs/recipes.md. Unset values (a missing height) and values without effect
+    (the quality of lossless output) are omitted, because TOML has no null. The digest and the
     contents of watermark pictures are not in it.
     """
     values = _table(recipe)

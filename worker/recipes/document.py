@@ -52,7 +52,7 @@ from worker.recipes.schema import (
 )
 
 Values = Mapping[str, Any]
-"""What a table says, by field name; BAD for what was reported."""
+"""The values of a table, by field name; BAD for values with a reported mistake."""
 ReadAsset = Callable[[str, str, Problems], bytes | None]
 """(path as the recipe has it, path of the key, problems) -> contents, or None and a problem."""
 
@@ -115,7 +115,7 @@ def _read_approval(good: dict[str, Any], problems: Problems) -> None:
 def _read_workflow(
     good: dict[str, Any], assets: dict[str, bytes], read: ReadAsset, problems: Problems
 ) -> None:
-    """What the workflow that is named does: of one that ships, or of a file beside the recipe."""
+    """The named workflow: a shipped workflow, or a file beside the recipe."""
     said = good.get("workflow", NO_WORKFLOW)
     if said == NO_WORKFLOW:
         return

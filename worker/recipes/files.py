@@ -60,7 +60,7 @@ def locate(name_or_path: str | Path, *, what: str = "recipe", folder: Path = FOL
 
 
 def subject_of(name_or_path: str | Path, *, what: str = "recipe") -> str:
-    """What messages call the recipe, or the other kind of file."""
+    """The name of the recipe, or of another file, in messages."""
     return f"{what} {printable(str(name_or_path)[:_LONGEST_NAME])}"
 
 

@@ -85,7 +85,7 @@ class Problems:
         return BAD
 
     def all(self) -> tuple[Problem, ...]:
-        """What was found, with one line for what was left out."""
+        """The parsed values, with one line for dropped mistakes."""
         rest = (Problem("", f"and {self._omitted} more"),) if self._omitted else ()
         return (*self._found, *rest)
 
@@ -146,7 +146,7 @@ def listed(words: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeKey:
-    """What one key may hold, in the words of docs/recipes.md."""
+    """The allowed values of a key, in the words of docs/recipes.md."""
 
     type: str
     """The TOML type in words."""
@@ -157,7 +157,7 @@ class RecipeKey:
     accept: Callable[[Any], Any] = lambda value: value
     """The value as the model has it; BAD if it is out of range."""
     words: tuple[str, ...] = ()
-    """What may be suggested in place of a wrong text."""
+    """Suggestions for a wrong text."""
     read_items: Callable[[list[Any], str, Problems], Any] | None = None
     """Reads an array whose items have problems of their own."""
     field: str = ""
@@ -165,7 +165,7 @@ class RecipeKey:
     none."""
     required: bool = False
     meaning: str = ""
-    """What it does, for docs/recipes.md: Markdown; empty if name and range say it."""
+    """The meaning, for docs/recipes.md: Markdown; empty if name and range say it."""
 
     def means(self, meaning: str) -> RecipeKey:
         """The same key with its meaning."""
@@ -632,7 +632,7 @@ DERIVED_FIELDS: Final = frozenset({"digest", "assets", "workflow_file", "definit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What a format lets a recipe choose."""
+    """The options of a format in a recipe."""
 
     default: Encoding
     """Used where the recipe is silent. Fields the format has no choice in stay as they are

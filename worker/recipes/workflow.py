@@ -54,7 +54,7 @@ MAXIMUM_TIMEOUT = 7 * 24 * 3600
 BRANCH_KINDS: Final = frozenset(
     {StageKind.JOB, StageKind.RENDER, StageKind.LABEL, StageKind.WEBHOOK, StageKind.CHOOSE}
 )
-"""What a branch may do: nothing that decides, because two branches run at the same time."""
+"""Kinds of stages allowed in a branch: none that decides, because branches run concurrently."""
 
 RESERVED: Final = frozenset({END, *QUIET, "begin", "finished", "unexpected"})
 """Names of states that the compiler makes, and the word for no stage."""

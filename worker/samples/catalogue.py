@@ -273,7 +273,7 @@ SAMPLES = (
 
 
 def describe() -> str:
-    """What each file is, for people."""
+    """Description of each file, for people."""
     width = max(len(sample.name) for sample in SAMPLES)
     lines = [f"{sample.name:{width}}  {sample.about}" for sample in SAMPLES]
     introduction = textwrap.fill(

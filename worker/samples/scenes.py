@@ -2,8 +2,8 @@
 
 A canvas is a float32 array ``(height, width, 3)`` of display values, 0 black to 1 white, without
 linear light. Positions are shares of the height, ``y`` downward and ``x`` to the right, so a scene
-looks the same at every size; ``develop`` makes a photo of twice its size of it. Nothing but the
-size changes a scene: seeds are fixed, and text is set in the typeface that comes inside Pillow.
+looks the same at every size; ``develop`` makes a photo of twice its size of it. A scene depends
+only on its size: seeds are fixed, and text uses the typeface that ships with Pillow.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def to_bytes(canvas: Floats) -> Bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landscape:
-    """What tells one landscape from another. Colours are ``rrggbb``."""
+    """The parameters of a landscape. Colours are ``rrggbb``."""
 
     seed: int
     sky: tuple[str, ...]

@@ -59,7 +59,7 @@ RUNNING = "RUNNING"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """What was removed."""
+    """The result of an erasure."""
 
     record: AssetRecord
     """The removed record."""

@@ -120,7 +120,7 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """What was done."""
+    """The result of finishing an upload."""
 
     outcome: FinalizeOutcome
     record: AssetRecord | None = None

@@ -102,7 +102,7 @@ def _traced(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waited:
-    """What has become of an upload."""
+    """The outcome of an upload."""
 
     upload: Placed
     record: AssetRecord

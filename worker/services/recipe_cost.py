@@ -1,4 +1,4 @@
-"""What a recipe costs: measured on pictures, as it is and with nothing left to the first view.
+"""Measures the cost of a recipe on pictures, as it is and with all files made at upload.
 
 Prices and assumptions are those of ``worker/prices.toml``. Not counted: what every upload costs
 whatever its recipe (queue, catalog, download), and delivery.

@@ -1,7 +1,7 @@
 """Has an asset made again from its original: by the recipe of now, around the point of now.
 
 The queue of uploads gets the message of the upload once more, and ingest sees that what is recorded
-was made otherwise. What is served stays until the new files are there.
+was made otherwise. The old files are served until the new files exist.
 """
 
 from __future__ import annotations

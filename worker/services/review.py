@@ -1,12 +1,12 @@
-"""Reviews: people are asked about an asset, decide, and what they decide takes effect.
+"""Reviews: opening them, deciding them, and applying the decisions.
 
-Who decides writes the catalog and nothing else. What follows is done by the workflow function when
-the event of the decision arrives (:meth:`Reviews.follow`): the state machine that waits gets its
-answer, or, if none waits, the asset is published or rejected at once. So the API needs no right
-that a reviewer could misuse, and an event that comes twice or late changes nothing.
+A decision only writes the catalog. The workflow function does the rest when the event of the
+decision arrives (:meth:`Reviews.follow`): a waiting state machine gets its answer; if none waits,
+the asset is published or rejected at once. So the API needs no permission that a reviewer could
+misuse, and a repeated or late event changes nothing.
 
-The record is the truth, a task token only a messenger. A decision whose token is of no use any more
-is found by the machine itself: when it asks again, and at its deadline.
+The record is authoritative, not the task token. If the token of a decision is invalid, the state
+machine reads the decision itself: when it asks again, and at its deadline.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class Reviews:
         return DONE
 
     def quarantine(self, call: StageCall) -> str:
-        """What a failed stage leaves is safe: the files are closed, and people are asked."""
+        """Secure the asset after a failed stage: close the files and open a review."""
         record = self._current(call)
         if record is None:
             return STALE
@@ -249,7 +249,7 @@ class Reviews:
         nobody asks about is asked about.
 
         Returns:
-            What was done, in words for the log.
+            A description of the actions, for the log.
         """
         done: list[str] = []
         record = self.catalog.get(asset)
@@ -351,8 +351,8 @@ class Reviews:
         return outcome
 
     def _remember(self, review: Review, record: AssetRecord) -> None:
-        """What people decide about a picture holds for the same bytes elsewhere: it is kept with
-        what moderators saw. A deadline that has passed decides nothing of that kind."""
+        """Store the decision with the moderation verdict, because it also applies to identical
+        bytes elsewhere. A deadline that has passed decides nothing of that kind."""
         chosen = {
             ReviewState.APPROVED: ModerationOutcome.PASS,
             ReviewState.REJECTED: ModerationOutcome.REJECT,
@@ -371,7 +371,7 @@ class Reviews:
         return "task_used" if refused.code == "task_timed_out" else "task_unknown"
 
     def _take_effect(self, review: Review) -> None:
-        """Nothing waits for the answer: publish or reject."""
+        """Publish or reject, because no workflow waits for the answer."""
         try:
             if review.state is ReviewState.APPROVED:
                 self.access.publish(review.asset, review.version)
@@ -408,7 +408,7 @@ def _unasked(record: AssetRecord, last: Review | None) -> bool:
 
 
 def _outcome(review: Review) -> str:
-    """What a machine is told of a closed review."""
+    """The answer to a state machine about a closed review."""
     if review.state is ReviewState.EXPIRED:
         return _COUNTS[review.default]
     return _OUTCOMES.get(review.state, STALE)

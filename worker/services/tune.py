@@ -218,13 +218,13 @@ class TuningRuns(Protocol):
         ...
 
     def result(self, workflow: str, name: str) -> RunResult | None:
-        """What has become of an execution; None as long as it runs."""
+        """The result of an execution; None while it runs."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionFacts:
-    """What AWS says of the function's configuration."""
+    """The function's configuration on AWS."""
 
     memory: int
     """Megabytes."""

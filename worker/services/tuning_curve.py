@@ -1,4 +1,4 @@
-"""What an upload costs the ingest function by its memory: a measured curve, and what to choose.
+"""The cost of an upload by the ingest function's memory: a measured curve, and a recommendation.
 
 ``safelight tune`` measures a :class:`DurationCurve` and writes it as JSON (:func:`written`); the
 bill reads it (:func:`read`). A gigabyte of Lambda's prices is 1,024 MB: memory is billed as its
@@ -34,7 +34,7 @@ BALANCE = 0.5
 
 
 class Where(StrEnum):
-    """What was measured."""
+    """Environment of a measurement."""
 
     CONTAINER = "container"
     """The image on this machine, with a processor limit of memory / 1,769."""
@@ -43,7 +43,7 @@ class Where(StrEnum):
 
 
 class Strategy(StrEnum):
-    """What counts; the names are those of Lambda Power Tuning."""
+    """The criterion; the names are those of Lambda Power Tuning."""
 
     COST = "cost"
     SPEED = "speed"
@@ -76,7 +76,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoSet:
-    """What was uploaded."""
+    """The uploaded photos."""
 
     count: int
     """Different photos; each upload has bytes of its own all the same."""
@@ -88,7 +88,7 @@ class PhotoSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """What to choose."""
+    """The recommendation."""
 
     memory: int
     """Megabytes."""
@@ -202,7 +202,7 @@ def recommend(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What an upload costs and takes with a choice."""
+    """Cost and duration of an upload for a choice."""
 
     usd: float
     seconds: float
@@ -255,7 +255,7 @@ def read(path: Path) -> DurationCurve:
 
 
 def _mistakes(curve: DurationCurve) -> Sequence[str]:
-    """What is wrong with the values of a file whose form is right."""
+    """Mistakes in the values of a file with the right structure."""
     found = []
     try:
         date.fromisoformat(curve.measured)

@@ -34,7 +34,7 @@ from worker.subprocesses import sandbox
 from worker.subprocesses.sandbox import SandboxLimits
 
 EFFORTS: Mapping[Format, int] = {Format.JXL: 6, Format.AVIF: 4}
-"""What files are encoded at again. JPEG XL at 7 gives the bytes of 6 and takes a fifth longer."""
+"""Efforts of the second encoding. JPEG XL at 7 gives the bytes of 6 and takes a fifth longer."""
 EFFORT = "encoder-effort"
 """Metadata of an object: it was encoded again at this effort, or that was no use."""
 LEAST_SAVED = 0.02
@@ -83,7 +83,7 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upgraded:
-    """What was done with an asset."""
+    """The result for an asset."""
 
     asset: str
     files: int = 0
@@ -113,7 +113,7 @@ class Upgrades:
     process: Engine = sandboxed
 
     def plan(self, popularity: Popularity, *, days: float, budget: float) -> tuple[Upgrade, ...]:
-        """What is worth it, the greatest gain for its cost first, as far as the budget goes.
+        """The upgrades that pay, by falling ratio of gain to cost, within the budget.
 
         Args:
             days: that the log is of.
@@ -130,7 +130,7 @@ class Upgrades:
         return tuple(chosen)
 
     def apply(self, upgrade: Upgrade) -> Upgraded:
-        """Encode, replace, record, tell. What cannot be encoded stays as it is.
+        """Encode, replace, record, tell. Files that cannot be encoded stay unchanged.
 
         Raises:
             TransientError: a store does not answer; the next run completes it.

@@ -1,9 +1,9 @@
 """An upload from the first call to the original in the intake bucket.
 
 The asset exists from the first call on, as ``waiting``. Ingest finds its record by the key and
-completes it. What never arrives goes by itself: the record by its time to live, parts by a rule of
-the bucket. One write to the catalog begins an upload, and no request to the store unless it is one
-in parts.
+completes it. An upload that never arrives expires: the record by its time to live, parts by a rule
+of the bucket. One write to the catalog begins an upload, and no request to the store unless it is
+one in parts.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ NETWORK_RATES = {LineKind.SLOW_2G: 6_250, LineKind.TWO_G: 8_750, LineKind.THREE_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRequest:
-    """What a client wants to upload."""
+    """A client's request for an upload."""
 
     name: str
     """Of the file, as people see it."""
@@ -114,7 +114,7 @@ class UploadRequest:
         return NETWORK_RATES.get(self.network)
 
     def digest(self) -> str:
-        """What tells this request from another one with the same key."""
+        """A digest that distinguishes this request from a different one with the same key."""
         metadata = self.metadata
         meant = [
             *(self.name, self.size, self.media_type, metadata.owner, sorted(metadata.tags)),
@@ -290,7 +290,7 @@ class Uploads:
         try:
             self.store.head(record.source.bucket, record.source.key)
         except ObjectMissing:
-            # What a ticket that is still valid brings from now on is removed by ingest.
+            # If a valid ticket is used from now on, ingest removes the object.
             self.catalog.delete(asset)
             leave_tombstone(self.catalog, record, time=self._time())
         else:
@@ -386,7 +386,7 @@ class Uploads:
         if is_tombstone(known):
             raise AssetMissing(f"asset {known.asset} was deleted", code="asset_erased")
         if known.upload is None:
-            # What was asked for is there. Of the request, its record has only name and size.
+            # The original has arrived. Of the request, the record has only name and size.
             meant = upload_key(known.asset, file_name(wanted.name)), wanted.size
             same = meant == (known.source.key, known.source.size)
         else:
@@ -549,7 +549,7 @@ def _some(numbers: Sequence[int]) -> str:
 
 
 def _metadata(metadata: UserMetadata) -> Mapping[str, str]:
-    """What the object carries: all metadata, or the owner alone where they are too much for that.
+    """The metadata of the object: all of it, or only the owner if it is too large.
 
     The record has them in any case; the object's own are for a catalog that is made anew.
     """

@@ -1,4 +1,4 @@
-"""What an upload has cost, by the measured seconds of the call that handled it."""
+"""The cost of an upload, from the measured seconds of the call that handled it."""
 
 from __future__ import annotations
 

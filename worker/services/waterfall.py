@@ -1,8 +1,8 @@
 """The trace of an asset as a waterfall: its spans in order, what no span covers, what is missing.
 
-Spans come from files or a log, written by many processes: everything in them is from outside. What
-cannot be read is counted and left out. A part may be missing: a process was killed before it wrote,
-or a trace is older than what is kept. Then what is there is shown, and the hole with it.
+Spans come from files or a log, written by many processes: everything in them is from outside.
+Unreadable spans are counted and dropped. A part may be missing: a process was killed before it
+wrote, or a trace is older than what is kept. Then what is there is shown, and the hole with it.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ def waterfall(
 
     Args:
         found: at least one span.
-        root: traceparent of the upload. What lies in its span, or in a span of whoever called us,
-            is no orphan, whether that span is there or not.
+        root: traceparent of the upload. Children of its span, or of a caller's span, are not
+            orphans, even if that span is missing.
         asset: its id.
         expected: names of spans that must be there.
     """
@@ -186,8 +186,8 @@ def waterfall(
 
 
 def _distinct(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
-    """Each once, by their starts. What was sent twice has the same id; and of a span that several
-    processes write, each as far as it knows, the last one counts."""
+    """Each once, by their starts. Repeated spans have the same id. If several processes write a
+    span with partial data, the last one counts."""
     known = {span.id: span for span in sorted(spans, key=lambda span: span.end)}
     return sorted(known.values(), key=lambda span: (span.start, -span.end, span.id))[:MOST_SPANS]
 

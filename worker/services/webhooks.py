@@ -80,7 +80,7 @@ class WebhookEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookAttempt:
-    """What became of one message."""
+    """The outcome of one message."""
 
     message: Message
     event: str = ""

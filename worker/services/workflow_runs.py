@@ -31,7 +31,7 @@ FailedStage = Callable[[Sequence[str]], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPolicy:
-    """What the service is told once."""
+    """Configuration of the service."""
 
     delivery_bucket: str
     video_seconds: int
@@ -116,10 +116,10 @@ class WorkflowRuns:
             "source": f"s3://{source.bucket}/{source.key}",
             "output": f"s3://{policy.delivery_bucket}/{version_prefix(record)[:-1]}",
             "recipe": policy.recipes.source(record.chosen_recipe),
-            # What waits for a person is closed from the first write.
+            # Files that wait for a person are closed from the first write.
             "access": "open" if is_open else "closed",
             "max_seconds": policy.video_seconds,
-            # What finish is told by branches; a resumed run has none.
+            # Results of branches for the stage finish; a resumed run has none.
             "jobs": [],
             trace.NAME: source.trace,
         }

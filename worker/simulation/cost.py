@@ -1,4 +1,4 @@
-"""What a simulated load costs: the bill of a month, with the simulated batches and starts."""
+"""The cost of a simulated load: the bill of a month, with the simulated batches and cold starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds uploads up, and which setting moves it."""
+"""Finds the bottlenecks of a simulation, and the settings that move them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Bottleneck:
     per_second: float
     """Uploads a second that it allows; infinite if it is no rate."""
     setting: str
-    """What moves it."""
+    """The setting that moves it."""
     advice: str
     """To what, and what else to know."""
 
@@ -211,7 +211,7 @@ def chain(
     faults: tuple[SimulatedFault, ...] = (),
     steps: int,
 ) -> Iterator[ChainStep]:
-    """What comes next: each bottleneck is taken away, and the load is simulated again.
+    """The following bottlenecks: each bottleneck is removed, and the load is simulated again.
 
     Args:
         steps: most of them; the first needs no further simulation.

@@ -58,7 +58,7 @@ class SimulatedSource:
         self.pollers = float(scaling.start)
         self.busy = 0
         self.stopped = False
-        """Nothing is invoked."""
+        """The event source makes no invocations."""
         self._peak = 0
         self._timer: simpy.Event | None = None
         queue.on_ready = self.wake

@@ -36,7 +36,7 @@ class _Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFigures:
-    """What came of the jobs."""
+    """The results of the jobs."""
 
     asked: int
     done: int
@@ -203,7 +203,7 @@ class JobMachines:
             self._spot_seconds += self._env.now - machine.began
 
     def figures(self) -> JobFigures:
-        """What has come of them until now."""
+        """The results so far."""
         waits = sorted(self._waits)
         alive = sum(self._env.now - one.began for one in self._machines if one.spot)
 

@@ -5,7 +5,7 @@ in ticks of 50 ms: that changes nothing then, and saves most of the time. Each u
 time, so percentiles are of uploads.
 
 A large load is simulated in a smaller copy: one upload in ``weight``, and as much of each limit.
-Counts are multiplied again. What that costs in accuracy is in docs/scale.md.
+Counts are multiplied again. docs/scale.md has the resulting error.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class StackSample:
 
 @dataclass(slots=True, kw_only=True)
 class Waiting:
-    """What uploads have waited for, in upload-seconds, by cause."""
+    """Waiting of uploads in upload-seconds, by cause."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a simulation."""
+    """The result of a simulation."""
 
     topology: Topology
     workload: SimulatedLoad
@@ -438,7 +438,7 @@ class Simulation:
             self._waits.add(cause, count, now)
 
     def _cause(self) -> str:
-        """What holds the queue up now."""
+        """The current cause of waiting."""
         if self.queue.full:
             return IN_FLIGHT
         if self.source.stopped:

@@ -120,15 +120,15 @@ class MessageQueue:
         return found
 
     def delete(self, messages: Sequence[QueuedUpload]) -> None:
-        """What was done with."""
+        """Handled messages."""
         self.working -= len(messages)
         for message in messages:
             if message.group:
                 self._leave(message.group)
 
     def put_back(self, message: QueuedUpload, wait: float, cause: str) -> None:
-        """Let a message under way come back after ``wait`` seconds. What follows it in its group
-        waits for it."""
+        """Let a message under way come back after ``wait`` seconds. Later messages of its group
+        wait for it."""
         self.working -= 1
         self.resting += 1
         self.causes[cause] += 1

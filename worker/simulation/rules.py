@@ -18,7 +18,7 @@ class AwsRule:
     name: str
     value: float
     of: str
-    """What it is, in words."""
+    """Description of the rule."""
     kind: str
     """``documented`` or ``assumed``."""
     source: str

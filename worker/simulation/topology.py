@@ -1,4 +1,4 @@
-"""What a stack consists of, as far as it matters under load: read from what the program declares.
+"""The topology of a stack for a simulation, read from the resources that the program declares.
 
 The local stack is one more topology: a pipe of one thread, and so many processes in place of
 instances.
@@ -31,7 +31,7 @@ EVERYWHERE_3000 = ("us-east-1", "us-west-2", "eu-west-1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipeShape:
-    """What carries messages from the standard queue to the FIFO queue."""
+    """The pipe from the standard queue to the FIFO queue."""
 
     batch: int
     scaling: SourceScaling

@@ -1,7 +1,7 @@
 """The simulation beside a run of ``safelight load`` on the local stack, with the same uploads.
 
-Service times are those that the workers of that run have counted. What the simulation adds are the
-queues, the pipe, the batches and the waiting, and these are what is compared.
+Service times are those that the workers of that run have counted. The simulation adds the queues,
+the pipe, the batches and the waiting, and the comparison tests these.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FigureComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What came of both."""
+    """The results of the run and of the simulation."""
 
     uploads: int
     workers: int
@@ -66,7 +66,7 @@ class Validation:
 
 
 def measured(values: Iterable[metrics.MetricValue], *, until: float) -> tuple[ServiceTimes, float]:
-    """What the workers of a run have counted: their times, and the mean of the last stage.
+    """Measurements of the workers of a run: their durations, and the mean of the last stage.
 
     Args:
         values: of the logs, from the start of the run on.
@@ -97,7 +97,7 @@ def _variance(values: Sequence[float]) -> float:
 
 
 def read_report(path: Path) -> LoadReport:
-    """What ``safelight load --out`` has written.
+    """A report written by ``safelight load --out``.
 
     Raises:
         InputError: it cannot be read, or is none.

@@ -1,4 +1,4 @@
-"""What comes in, and what goes wrong meanwhile."""
+"""The workload of a simulation: arrivals and faults."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class SimulatedLoad:
 
 
 class OutageKind(StrEnum):
-    """What goes wrong."""
+    """A fault."""
 
     ERRORS = "errors"
     """A share of the tries fails; the message comes back later."""

@@ -1,4 +1,4 @@
-"""What the values of a video's pixels mean, and the filters that bring them to BT.709.
+"""The colours of a video, and the filters that convert them to BT.709.
 
 All video jobs ask :func:`of` and :func:`to_bt709`. Results are ordinary BT.709: videos from 16 to
 235 and tagged so (:data:`TAGS`), pictures as red, green and blue.
@@ -50,7 +50,7 @@ _HDR_MATRICES = frozenset({"bt2020nc", "bt709", "bt470bg", "smpte170m", "ictcp"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Colours:
-    """What the values of a video mean, in ffmpeg's words; nothing is left open."""
+    """The complete colour description of a video, in ffmpeg's terms."""
 
     matrix: str
     """``gbr`` for red, green and blue themselves."""
@@ -72,15 +72,14 @@ class Colours:
 
 
 VIDEOS = Colours(matrix="bt709", primaries="bt709", transfer="bt709", full_range=False)
-"""What :func:`to_bt709` makes."""
+"""Output colours of :func:`to_bt709`."""
 PICTURES = Colours(matrix="gbr", primaries="bt709", transfer="bt709", full_range=True)
-"""What it makes with ``rgb``."""
+"""Output colours with ``rgb``."""
 
 
 def of(track: VideoTrack) -> Colours:
-    """What a video's values mean: what its tags say, and what players assume of the rest.
-
-    What an HDR video leaves out is as ITU-R BT.2100 has it.
+    """The colours of a video, from its tags and, for missing tags, from the defaults of players.
+    Defaults of HDR videos are those of ITU-R BT.2100.
     """
     if track.pix_fmt.startswith("xyz"):
         return PICTURES  # the scaler makes red, green and blue of it by itself
@@ -166,7 +165,7 @@ def _tone_mapped(colours: Colours, scale: Options, *, rgb: bool) -> list[Filter]
     100 cd/m2 is the reference white of BT.1886 displays; the curve is the one that keeps
     highlights apart without darkening faces (J. Hable, "Filmic Tonemapping Operators", 2010).
     """
-    # What goes in must come out by name: frames that do not say have no way to it.
+    # The input colours must be named: zscale cannot convert frames with unknown colours.
     linear = {"p": colours.primaries, "t": "linear", "npl": 100}
     return [
         ("scale", {**scale, "out_range": "tv"}),
@@ -180,7 +179,7 @@ def _tone_mapped(colours: Colours, scale: Options, *, rgb: bool) -> list[Filter]
 
 
 def _given(colours: Colours) -> dict[str, object]:
-    """What ``zscale`` gets, behind ``scale``."""
+    """Input colours of ``zscale``, after ``scale``."""
     # By its number: the filter's name for it is misspelled (smpte2400m).
     matrix = 7 if colours.matrix == "smpte240m" else colours.matrix
     given = {"tin": colours.transfer, "pin": colours.primaries, "min": matrix}
@@ -188,5 +187,5 @@ def _given(colours: Colours) -> dict[str, object]:
 
 
 def _wanted(*, rgb: bool) -> dict[str, object]:
-    """What ``zscale`` makes."""
+    """Output colours of ``zscale``."""
     return {"p": "bt709", "m": "gbr" if rgb else "bt709", "r": "pc" if rgb else "tv"}

@@ -37,7 +37,7 @@ def source(path: Path, options: Options | None = None) -> Stream:
 
 
 def piped(form: str) -> Stream:
-    """What another program writes, by the name of its container; ``piped(form)["0"]`` of it."""
+    """Input from another program, by the name of its container; ``piped(form)["0"]`` of it."""
     return ffmpeg.input("pipe:0", f=form)
 
 

@@ -65,7 +65,7 @@ _SIGNATURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """What the bytes of a file say of it."""
+    """Facts about a file from its bytes."""
 
     known: bool = False
     """It has the signature of a container that is known here. False says little: some streams
@@ -132,7 +132,8 @@ def readable_bytes(path: Path) -> int | None:
 
 
 def _refuse_others(head: bytes) -> None:
-    """What its first bytes say is no video, whatever its name. One JPEG may begin a bare stream."""
+    """Reject a file whose first bytes are not those of a video, whatever its name. One JPEG may
+    begin a bare stream."""
     picture = sniff(head)
     if picture is not None and picture is not Format.JPEG:
         raise UnsupportedInput(Reason.FORMAT_NOT_ALLOWED, f"it is a picture ({picture}), no video")

@@ -2,8 +2,8 @@
 
 The source is decoded once for all rungs; smaller sizes are made from the largest. The bytes of a
 chunk depend on the plan and the source only: one thread for each encoder, exact scalers, no clock
-and no names of programs in the files. What comes out is checked: exactly the frames that were
-asked for.
+and no names of programs in the files. The output is checked: it must contain exactly the requested
+frames.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LIMITS = ProgramLimits(
     # Pictures are decoded before the first that is wanted.
     stall_seconds=900.0,
     memory_bytes=24 * GIBIBYTE,
-    # What is interrupted is dropped: ffmpeg need not finish its file first.
+    # An interrupted output is discarded, so ffmpeg need not finish its file.
     grace_seconds=0.0,
 )
 """Of one chunk."""

@@ -1,8 +1,7 @@
 """The only place that starts ffmpeg and ffprobe.
 
-What every run gets, whatever the caller asks:
-
-- No shell, no terminal, no standard input but a pipe of ours; inputs only as ``file:PATH`` or
+Every run has these restrictions: - No shell, no terminal, no standard input but a pipe of ours;
+inputs only as ``file:PATH`` or
   ``pipe:``, and only local protocols, known containers and known decoders: a playlist or a script
   is refused.
 - Limits of wall time, of time without progress, of address space, of the size of each file
@@ -14,8 +13,8 @@ What every run gets, whatever the caller asks:
   at once when a limit is passed, when the caller fails, and (Linux) when this process dies.
 - Drained and bounded output: a damaged file makes a message for every frame of it.
 
-What its end means is told by its status, then by what it says. The words are those of 5.1 to 8.1,
-matched in order: libav says the cause before it says what came of it. Where words differ from
+The exit status determines the result of a run, then its messages. The words are those of 5.1 to
+8.1, matched in order: libav says the cause before it says what came of it. Where words differ from
 version to version the file decides: that it is cut off, a picture or a playlist is told by
 ``container``, never by a message.
 """
@@ -74,7 +73,7 @@ _REPORT_LEVEL = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramLimits:
-    """What one run of ffmpeg or ffprobe may use. All are enforced from outside of it."""
+    """Resource limits of one run of ffmpeg or ffprobe. All are enforced from outside of it."""
 
     wall_seconds: float = 3600.0
     """From start to end, whatever progress it makes."""
@@ -445,7 +444,7 @@ MB in any case, and where it knows all. Its own 5 s end before the second pictur
 in a transport stream is where the first is known to be whole."""
 _OTHER_NAMES = {"dca": "dts", "amrnb": "amr_nb", "amrwb": "amr_wb"}
 CODECS = frozenset(_OTHER_NAMES.get(name, name) for name in DECODERS.split(","))
-"""What the decoders decode, by the names that ffprobe gives; libraries are among them by theirs."""
+"""Allowed decoders, by ffprobe's names of codecs; external libraries have their own names."""
 
 
 def guarded(arguments: Sequence[str], opened: Sequence[str] = ()) -> list[str]:
@@ -558,7 +557,8 @@ _PROCESSORS = (
     *("/sys/devices/system/cpu", "/sys/devices/system/node"),
     *("/proc/cpuinfo", "/proc/stat", "/proc/meminfo"),
 )
-"""What encoders ask how many threads make sense; of a file that is not there they make one."""
+"""The file that encoders read to choose their number of threads; if it is missing they use one
+thread."""
 
 
 # --- what it prints ------------------------------------------------------------------------------
@@ -583,7 +583,7 @@ cannot read. A seek into the middle of a video with open groups of pictures caus
 
 
 class ProgressMeter:
-    """What ``-progress`` and the output tell of the work done."""
+    """Progress of the work, from ``-progress`` and the output."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -697,7 +697,7 @@ _OUR_MISTAKES = r"Unrecognized option|Option .* not found|Failed to set value|Er
 
 
 class MostlyDamaged(DamagedInput):
-    """Too many frames could not be decoded. What was made of the others is written to its end."""
+    """Too many frames could not be decoded. The other outputs are completed."""
 
 
 def judge(program: str, status: int, said: str) -> SafelightError:
@@ -755,7 +755,7 @@ def _by_words(program: str, status: int, said: str) -> SafelightError:
             named = re.search(r"Codec \(([\w.-]{1,40})\) not on whitelist", said)
             return kind(reason, f"{message}: {named[1]}" if named else message)
     if program == "ffprobe" and status == 1 and not re.search(_OUR_MISTAKES, said):
-        # Nothing but the file differs from one run to the next.
+        # Runs differ only in the file.
         return DamagedInput(Reason.CORRUPT, "it cannot be read")
     last = next((line for line in reversed(said.splitlines()) if line.strip()), "without a word")
     return EngineError(f"{program} ended with status {status}: {last[:300]}")

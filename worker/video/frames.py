@@ -45,7 +45,8 @@ on how far ffmpeg decodes ahead, which differs from version to version."""
 _SHORT_SECONDS = 20.0
 """Videos up to here are decoded whole: frames are exact, and it takes a moment."""
 _STARTING_SECONDS = 2.0
-"""What starting a program for one frame costs, as seconds of video decoded meanwhile."""
+"""The cost of starting a program for one frame, as seconds of video that could be decoded
+meanwhile."""
 
 
 class Way(StrEnum):

@@ -1,4 +1,4 @@
-"""What players read first: playlists of HLS and a manifest of DASH, of the same CMAF files.
+"""Playlists of HLS and the manifest of DASH, for the same CMAF files.
 
 Both say the same of a video: its sizes, codecs, rates, and when each segment begins.
 Sources: RFC 8216 and its successor draft-pantos-hls-rfc8216bis (playlists), ISO/IEC 23009-1 (MPD),

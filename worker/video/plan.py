@@ -94,8 +94,9 @@ def choose_rungs(
 ) -> tuple[Rung, ...]:
     """The ladder of a source, largest first, in the order of ``codecs``.
 
-    A rung is named by its shorter side, so 720p is as sharp upright as it is lying. Nothing is
-    enlarged: odd sides lose their last line, because 4:2:0 has one colour sample for two.
+    A rung is named by its shorter side, so 720p is as sharp upright as it is lying. Videos are
+    never enlarged. Odd sides lose their last line, because 4:2:0 has one colour sample for two
+    pixels.
 
     Args:
         width: of the source as it is shown: upright, pixels made square.
@@ -267,7 +268,7 @@ VERSION = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscodeOptions:
-    """What a person may choose."""
+    """Options of a transcode."""
 
     codecs: tuple[VideoCodec, ...] = (VideoCodec.H264,)
     heights: tuple[int, ...] = (1080, 720, 480, 240)

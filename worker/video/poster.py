@@ -48,7 +48,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameMeasures:
-    """What is seen in one frame, measured at 320 pixels on its longer side."""
+    """Measurements of one frame, at 320 pixels on its longer side."""
 
     sharpness: float
     """Variance of the Laplacian of luma, 0-255 scale (Pech-Pacheco et al., "Diatom autofocusing
@@ -149,7 +149,7 @@ def judge(frame: Frame) -> Judgement:
 
 
 def measure(frame: Frame) -> FrameMeasures:
-    """What :func:`judge` goes by."""
+    """Criteria of :func:`judge`."""
     with opencv():
         small, _ = reduced(frame, _EDGE)
         luma = pixels(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))

@@ -1,12 +1,12 @@
-"""What a video is, read without decoding more than one frame of it, and whether it is acceptable.
+"""Probes a video, decoding at most one frame, and decides whether it is acceptable.
 
-Nothing the header claims is believed where it can be measured cheaply: a file of moderate size is
-read to its end (not decoded), so its length, its frames and their distances are counted. Of a
-large one the first minute is, and its claims are held against its bytes. Limits never widen by a
-header's claims: time follows from bytes on disk, which cannot be invented, and from the progress
-that is seen while a program runs.
+Claims of the header are verified where that is cheap: a file of moderate size is read to its end
+(not decoded) to count its length, its frames and their distances. Of a large one the first minute
+is, and its claims are held against its bytes. Limits never widen by a header's claims: time follows
+from bytes on disk, which cannot be invented, and from the progress that is seen while a program
+runs.
 
-What ffprobe prints is read defensively: every field may be missing or wrong.
+ffprobe's output is parsed defensively: every field may be missing or wrong.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ class VideoLimits:
     """Longer side of a frame."""
     streams: int = 64
     probe: ProgramLimits = _PROBE
-    """What ffprobe may use on it, at most; see :meth:`reading`."""
+    """Highest limits of ffprobe; see :meth:`reading`."""
 
     def reading(self, path: Path) -> ProgramLimits:
-        """What ffprobe may use on this file: time for its bytes at 10 MB a second."""
+        """Limits of ffprobe for this file: the time allows for 10 MB a second."""
         return for_file(path, self.probe, bytes_per_second=1e7)
 
 
@@ -201,7 +201,7 @@ def _size(path: Path, limits: VideoLimits) -> int:
 
 
 def _report(path: Path, limits: VideoLimits, *, known: bool, stop: Stop | None) -> Json:
-    """What ffprobe says of the container and its streams."""
+    """ffprobe's description of the container and its streams."""
     source = input_url(path)
     try:
         printed = run(
@@ -621,7 +621,7 @@ def location(report: Json) -> str | None:
 
 
 def tags(part: Json) -> dict[str, str]:
-    """What a file or stream says of itself, names in lower case, without places; bounded."""
+    """Tags of a file or stream, with names in lower case, without locations; bounded."""
     result: dict[str, str] = {}
     for name, value in part.get("tags", {}).items():
         clean = "".join(mark for mark in str(value)[:_TAG_LENGTH] if mark.isprintable()).strip()

@@ -244,7 +244,7 @@ def escaped(text: str) -> str:
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[Sequence[str]]:
-    """What stands between empty lines."""
+    """The blocks between empty lines."""
     block: list[str] = []
     for line in lines:
         text = line.rstrip("\n")

@@ -3,7 +3,7 @@
 Three things are read or reckoned here, and nothing is decoded:
 
 - :func:`measure`: one pass of ffprobe over the packets of one stream, and what follows from it.
-  What the header claims is no part of it; ``probe`` compares the two.
+  It does not use the header's claims; ``probe`` compares the two.
 - :func:`read_timeline`: when each picture is shown and where decoding can begin, on an even grid of
   frames. Results have a constant frame rate. A picture of a source whose rate varies is put on the
   grid and repeated where the source shows it longer. So every rung's segments begin at the same
@@ -49,7 +49,7 @@ _NO_DAMAGE = re.compile(
     r"|Codec \(\w+\) not on whitelist|^(?:Could not open|Failed to open) codec"
     r"|^\s*Last message repeated"
 )
-"""What ffprobe 8.0 says at the end of every whole Opus track; 7.1 and 8.1 do not
+"""A message of ffprobe 8.0 at the end of every complete Opus track; 7.1 and 8.1 do not
 (https://code.ffmpeg.org/FFmpeg/FFmpeg/issues/20954). And of tracks that are not looked at."""
 _UNKNOWN_LENGTH = 0.1
 """Seconds that the last picture of an irregular track is shown, at most, where nothing tells."""
@@ -84,7 +84,7 @@ class Timing:
     longest_group: float
     """Seconds between the two neighbouring key frames that are farthest apart, the end included."""
     complaints: int
-    """What the demuxer found wrong, in lines; 0 for a whole file."""
+    """Number of the demuxer's error lines; 0 for a complete file."""
 
     @property
     def duration(self) -> float:
@@ -176,7 +176,7 @@ class _PacketReader:
 
     def _packet(self) -> None:
         if self._left_out:
-            # What comes after may need it all the same.
+            # Later frames may still need it.
             self._run_in = self._run_in or (self._key and not self._stamps)
             self._first_decoded = -math.inf
             return
@@ -718,7 +718,7 @@ def _room(slack: Fraction, rate: Fraction) -> float:
 
 
 def _pushed(near: Ticks, latest: Ticks) -> Ticks:
-    """What :func:`own_places` does where there is not a frame for every picture."""
+    """:func:`own_places` for streams without a frame for every picture."""
     places: list[int] = []
     before = -1
     for place, last in zip(near.tolist(), latest.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""What a video is, as values: made by ``probe``, read by everything that works on videos."""
+"""Data types of videos, filled in by ``probe``."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class VideoProbe:
     duration: float
     """Seconds of media, measured where the header cannot be believed."""
     claimed_duration: float | None = None
-    """What the header says."""
+    """The header's value."""
     measured: bool = False
     """The file was read to its end: duration, frames and frame rate are facts."""
     start: float = 0.0
@@ -145,7 +145,7 @@ class VideoProbe:
     """All tracks, those of data, cover pictures and second videos too."""
     chapters: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What the file says of itself, without places; at most 64, names in lower case."""
+    """Tags of the file, without locations; at most 64, with names in lower case."""
     location: str | None = None
     """Where it was taken (ISO 6709), if the file says."""
     warnings: tuple[str, ...] = ()

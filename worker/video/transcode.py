@@ -201,7 +201,7 @@ def encode_all(
 
 
 class _Shared(Stop):
-    """What chunks that are encoded at the same time share: a stop and one measure of progress."""
+    """Shared state of chunks that are encoded in parallel: a stop and the progress."""
 
     def __init__(
         self,
@@ -288,7 +288,7 @@ def finished_audio(plan: TranscodePlan, store: ChunkStore) -> tuple[Path, ...] |
 def details(
     plan: TranscodePlan, streams: Sequence[MediaStream], store: ChunkStore, folder: Path
 ) -> Mapping[str, object]:
-    """What there is to say of a finished transcode, for ``result.json``."""
+    """The description of a finished transcode for ``result.json``."""
     loudness = []
     for number in range(len(plan.audio)):
         notes = store.get(f"{_audio_name(plan, number)}.json")

@@ -1,7 +1,7 @@
 """The curve of an audio track: lowest and highest sample of each stretch, as data and as a picture.
 
-Audio is read as a stream: an hour of it is 318 MB of samples. What is kept are at most 64 times the
-columns asked for.
+Audio is read as a stream: an hour of it is 318 MB of samples. At most 64 times the requested
+columns are kept.
 
 The data are those of audiowaveform and peaks.js, JSON, version 2
 (github.com/bbc/audiowaveform/blob/master/doc/DataFormat.md).

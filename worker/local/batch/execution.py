@@ -41,7 +41,8 @@ class Task:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What AWS Batch tells a job (AWS Batch User Guide, "Environment variables")."""
+        """Environment variables that AWS Batch sets for a job (AWS Batch User Guide, "Environment
+        variables")."""
         values = {
             "AWS_BATCH_JOB_ID": self.id,
             "AWS_BATCH_JOB_ATTEMPT": str(self.attempt),
@@ -223,7 +224,7 @@ def _scratch(log: Path) -> Path:
 
 
 def container_name(id_: str, attempt: int) -> str:
-    """What an attempt's container is called."""
+    """The name of an attempt's container."""
     return f"safelight-{id_.replace(':', '-')}-{attempt}"
 
 

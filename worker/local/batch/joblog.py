@@ -1,5 +1,5 @@
 """The log files of jobs: where they are, reading them while they grow, and what they say of
-progress. Nothing here writes to them: their jobs do.
+progress. This module only reads the logs; the jobs write them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LINE_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
-    """What a job has last said about how far it is."""
+    """The last progress that a job has reported."""
 
     share: float
     """0 to 1."""
@@ -111,7 +111,7 @@ def progress(log: Path) -> JobProgress | None:
 
 
 def trouble(log: Path) -> str:
-    """What a job has said went wrong, ``code: message``; empty if it has said nothing."""
+    """The error that a job has reported, ``code: message``; empty without one."""
     for event in _events(log):
         if event.get("event") in {"rejected", "failed", "stopped"}:
             return f"{event.get('code', '')}: {event.get('message', '')}"

@@ -1,6 +1,7 @@
 """``ports.Jobs`` on the table of a local Batch. Any number of processes, with or without a runner.
 
-Nothing here starts or signals a process: a stop is written to the table, and the runner acts on it.
+This module neither starts nor signals processes: it writes a stop to the table, and the runner acts
+on it.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ class LocalJobs:
             return tuple(self._status(database, row) for row in rows)
 
     def stop(self, job: str, reason: str) -> None:
-        """See ``Jobs.stop``. What waits fails at once; what runs gets SIGTERM from the runner."""
+        """See ``Jobs.stop``. A waiting job fails at once; a running job gets SIGTERM from the
+        runner."""
         with opened(self._folder) as database, writing(database):
             id_ = _row(database, job)["id"]
             mine = "(id = :id OR parent = :id)"

@@ -1,4 +1,4 @@
-"""What a kind of job gets, whether a failed attempt is followed by another, and this machine.
+"""Resources and retry rules of each kind of job, and the resources of this machine.
 
 Sources: AWS Batch API Reference, ``RetryStrategy`` and ``EvaluateOnExit``. The figures and the
 rules are data of ``batch.catalogue``; nothing here knows an exit code.
@@ -28,7 +28,7 @@ class Rule(Protocol):
 
     @property
     def action(self) -> Literal["RETRY", "EXIT"]:
-        """What to do."""
+        """The action after an attempt."""
         ...
 
     @property
@@ -44,7 +44,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What the runner must know about a kind of job."""
+    """The facts about a kind of job that the runner needs."""
 
     vcpus: float = 1
     memory_mib: int = 2048
@@ -87,7 +87,7 @@ def _fits(pattern: str | None, text: str | None) -> bool:
 
 
 def resources_of(kind: str) -> Resources:
-    """What the catalogue says of a kind.
+    """The facts about a kind from the catalogue.
 
     Raises:
         ProblemsError: there is no such kind.

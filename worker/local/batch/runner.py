@@ -82,7 +82,7 @@ class _Live:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """What an attempt has come to."""
+    """The outcome of an attempt."""
 
     state: JobState
     reason: str
@@ -141,7 +141,7 @@ class Runner:
         self._say = say
         self._live: dict[str, _Live] = {}
         self._seen: int | None = None
-        # What a reclaimed machine is called: as stable as a machine.
+        # The instance id of a reclaimed machine, which is stable.
         self._instance = f"i-{uuid.uuid4().hex[:17]}"
 
     def run(
@@ -231,7 +231,7 @@ class Runner:
         self._say(f"{live.task.id}: {ended}: {end.state}, {end.reason}")
 
     def _outcome(self, live: _Live, code: int, stopped: str | None, spared: int) -> _End:
-        """What follows from the end of an attempt."""
+        """Handle the end of an attempt."""
         if live.cause is _Cause.TIMEOUT:  # a job that takes too long is not tried again
             return _End(state=JobState.FAILED, reason=TIMED_OUT, exit_code=code, spared=spared)
         if stopped is not None:
@@ -332,7 +332,7 @@ class Runner:
             yield
 
     def _recover(self) -> None:
-        """What a killed runner has left: its attempts count as lost with their machine."""
+        """Clean up after a killed runner: its attempts count as lost with their machine."""
         rows = self._database.execute(f"SELECT * FROM jobs WHERE state IN {ACTIVE}").fetchall()  # noqa: S608 - constants
         end_orphans(
             [(row["pid"], row["start_ticks"]) for row in rows if row["pid"]],

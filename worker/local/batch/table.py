@@ -1,7 +1,7 @@
 """The jobs of one local Batch, in one SQLite file. Rows and the rules between them.
 
-Any number of processes submit, look and ask for stops; one runner (``runner``) moves jobs on. What
-follows from the tables alone (parents of arrays) is here too; nothing here starts a process.
+Any number of processes submit, look and ask for stops; one runner (``runner``) moves jobs on. It
+also derives state from the tables (parents of arrays), and starts no process.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ resource it registers to ``registrar``, which creates it with boto3 and answers 
 identity. One deploy a process, because Pulumi's runtime is one to a process: :func:`deploy` starts
 ``python -m worker.local.deploy`` and reads the outputs it leaves.
 
-What the emulator does nothing with is not created, only registered: ``resource_types`` lists it
-with the reasons. Functions, pipe and jobs are run by the local stack, each with the
+Resources without an effect in the emulator are not created, only registered: ``resource_types``
+lists them with the reasons. Functions, pipe and jobs are run by the local stack, each with the
 role that the program gives it: those are the ``localRoleHolders`` of the outputs.
 """
 
@@ -38,7 +38,7 @@ ROLE_HOLDERS = "localRoleHolders"
 """Among the outputs, what has a role of its own: see ``worker.local.roles``."""
 
 Outputs = Mapping[str, Any]
-"""What the program exports, by name, and ``endpoint`` and ``localRoleHolders``."""
+"""Outputs of the program, by name, and ``endpoint`` and ``localRoleHolders``."""
 
 
 def shipped_workflows() -> list[str]:

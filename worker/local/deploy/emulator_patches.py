@@ -1,4 +1,5 @@
-"""Where a declared policy is changed before the emulator gets it, and why. Nothing else does it.
+"""Where a declared policy is changed before the emulator gets it, and why. No other module patches
+the emulator.
 
 Four places, because the emulator differs from AWS or the local stack from a deployment:
 

@@ -22,7 +22,7 @@ INVOKES: Mapping[str, Callable[[EmulatorClients], dict[str, Any]]] = {
         "id": aws.region,
         "names": [f"{aws.region}{letter}" for letter in "abc"],
     },
-    # Nothing costs anything here; what is bought is only registered.
+    # Resources cost nothing in the local stack; purchases are only registered.
     "aws:savingsplans/getOfferings:getOfferings": lambda _aws: {
         "id": "local",
         "offerings": [{"offeringId": "local"}],
@@ -46,7 +46,7 @@ ROLES: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
         inputs["containerProperties"]
     )["jobRoleArn"],
 }
-"""What acts on AWS with a role of its own, and where the role stands among the inputs."""
+"""Types of resources that act with a role, with the name of the input that holds the role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Registrar(Mocks):
         """In order; after the first one Pulumi stops registering, with a message of its own."""
         self.created: list[str] = []
         self.role_holders: list[dict[str, str]] = []
-        """What acts with a role of its own: ``type``, ``name``, ``arn``, ``role``, and ``code`` of
+        """Resources that act with a role: ``type``, ``name``, ``arn``, ``role``, and ``code`` of
         a function, ``enrichment`` of a pipe. The local stack runs them."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Every type of resource the program may register, and what becomes of it here.
 
-What the emulator holds and serves is created, or taken over if an earlier deploy has created it:
+Types that the emulator supports are created, or adopted if an earlier deployment has created them:
 buckets, queues, the table, roles, the bus and its rules, state machines. Every other type is only
 registered with an identity. A type that is missing fails the deploy, and so does an input that a
 created type does not name: what the program says is done, registered with a reason, or refused.
@@ -291,7 +291,7 @@ def _stream(
 
 
 def _capacity(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What is provisioned; nothing of a table that is paid by the request."""
+    """The provisioned capacity; nothing for a table on demand."""
     if wanted.get("readCapacity") is None:
         return {}
     reads, writes = wanted["readCapacity"], wanted["writeCapacity"]

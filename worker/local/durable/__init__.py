@@ -4,8 +4,8 @@ ministack holds its state in memory and writes it down only when it is stopped i
 program runs it, in its own environment and with the standard library alone, with these changes:
 
 - Items of tables, the changes in their streams and messages of queues are rows of an SQLite file.
-  Whatever a request changes is written in one transaction before its answer is sent: what was
-  answered survives SIGKILL.
+  All changes of a request are written in one transaction before its response is sent, so every
+  answered request survives SIGKILL.
 - Every other service's state (roles, keys, sessions, rules, buckets' settings) is a row of the same
   file, written before the answer to each request that changes it.
 - An event of S3 is in its queue before the object is written, not some time later in a thread: no
@@ -23,6 +23,6 @@ The file is not synced to the disk at each answer: the end of the process loses 
 the machine may lose the last seconds, never more (write-ahead log, ``synchronous=NORMAL``). If it
 cannot be written, the process ends instead of answering, and starts again from what is on disk.
 
-What is changed are internals of the one version that ``emulator-requirements.in`` names; tests in
-``tests/integration/test_durable_emulator.py`` fail if another one has moved them.
+This package patches internals of the version in ``emulator-requirements.in``; tests in
+``tests/integration/test_durable_emulator.py`` fail if another version has changed them.
 """

@@ -78,7 +78,7 @@ class IndexPartition:
 
 
 def window_of(query: Mapping[str, Any], keys: tuple[str, str, str]) -> Window | None:
-    """What a query of an index can see; None if that is not known: then all.
+    """The items that a query of an index can return; None if unknown, which means all.
 
     Args:
         query: as DynamoDB gets it.

@@ -99,9 +99,10 @@ def keep_executions(stepfunctions: Any, responses: Any, store: Store) -> Callabl
     held of those that run and of the last ``HISTORIES`` that have ended.
 
     Returns:
-        What starts those again, under their names, that ran when the process ended: to be called
-        once, when all services are loaded. They begin anew, because ministack keeps only in threads
-        where they are: what their tasks do must be safe to do twice, as it must for Retry.
+        Returns a function that restarts the executions that were running when the process ended,
+        under the same names. Call it once, when all services are loaded. They begin anew, because
+        ministack keeps only in threads where they are: what their tasks do must be safe to do
+        twice, as it must for Retry.
     """
     tell, restore = stepfunctions._emit_execution_status_event, stepfunctions.load_persisted_state
     lost: list[Mapping[str, Any]] = []

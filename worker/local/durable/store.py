@@ -63,7 +63,7 @@ class Store:
         self._stale: dict[str, Callable[[], object]] = {}
         self._following: list[Callable[[], object]] = []
         self.refused: OSError | None = None
-        """What the disk has said of an object that could not be written."""
+        """The disk error of an object that could not be written."""
 
     def add(self, statement: str, *values: object) -> None:
         """Collect one change. Any thread may."""

@@ -19,8 +19,8 @@ written yet is among them."""
 REAPER = "dynamodb-ttl-reaper"
 """Name of ministack's thread that removes items whose time to live is over."""
 EXPIRED = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
-"""Who removes such an item (Amazon DynamoDB Developer Guide, "DynamoDB Streams and Time to Live").
-ministack tells its stream nothing of it."""
+"""The identity that removes an expired item (Amazon DynamoDB Developer Guide, "DynamoDB Streams and
+Time to Live"). ministack tells its stream nothing of it."""
 
 _ADD = "INSERT INTO changes VALUES (?, ?, ?)"
 _TRIM = "DELETE FROM changes WHERE stream = ? AND place < ?"

@@ -56,7 +56,7 @@ class Translation:
 def read(
     url: str, *, service: str | None = None, presets: Mapping[str, str] | None = None
 ) -> ForeignRequest:
-    """What a URL asks for.
+    """Parse a URL into a request.
 
     Args:
         service: one of ``SERVICES``, if it is known.

@@ -1,4 +1,4 @@
-"""What a URL of another image service asks for, in the words of recipes, and its limits."""
+"""The request of a URL of another image service, in the terms of recipes, with its limits."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ForeignRequest:
     scale: float = 1.0
     """Multiplies width and height."""
     notes: list[str] = field(default_factory=list)
-    """What is different."""
+    """Differences from the original service."""
     lost: list[LostOption] = field(default_factory=list)
 
     def lose(self, option: str, reason: str = NO_COUNTERPART) -> None:
