@@ -292,7 +292,7 @@ def _paused(parts: Watched) -> Iterator[Alarm]:
 
 
 def _unusual(parts: Watched) -> Iterator[Alarm]:
-    """What no fixed limit fits: figures that follow the hours of the week."""
+    """Figures without a fixed limit, because they follow the hours of the week."""
     yield Alarm(
         name="unusual-traffic",
         says="Unusually many uploads, or few, for this hour of the week.",

@@ -1,4 +1,4 @@
-"""What an alarm is: a metric or a formula of metrics, what is too much of it, and its runbook.
+"""Builds alarms: a metric or a formula of metrics, its limit, and its runbook.
 
 ``watched`` lists the alarms of a stack.
 """
@@ -78,7 +78,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """What CloudWatch has learnt to be usual for the hour of the week, from two weeks at most."""
+    """The band that CloudWatch has learnt for the hour of the week, from at most two weeks."""
 
     width: float
     """Standard deviations on either side."""
@@ -124,7 +124,7 @@ class Alarm:
         return f"ANOMALY_DETECTION_BAND({watched}, {self.above.width:g})"
 
     def description(self, runbooks: str) -> str:
-        """What the message says: the fault, and where its page is."""
+        """The text of the message: the fault, and the address of its page."""
         return f"{self.says} Runbook: {self.runbook.at(runbooks)}"
 
 

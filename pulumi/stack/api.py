@@ -228,7 +228,7 @@ def _rights(
     heavy: HeavyJobs | None,
     workflow: StateMachines | None,
 ) -> Sequence[policies.Statement]:
-    """What the routes call, and what the tickets that they sign permit."""
+    """Permissions of the routes, and of the tickets that they sign."""
     found = [
         # A ticket permits what its signer may do: an upload, whole or in parts.
         policies.allow(
@@ -256,7 +256,7 @@ def _rights(
             [catalog.arn],
         ),
         policies.allow(["dynamodb:Query"], [catalog.index(index) for index in INDEXES]),
-        # What is to be made again is announced again.
+        # An asset that is made again is announced again.
         policies.allow(["sqs:SendMessage"], [intake.work.arn]),
     ]
     if workflow is not None:

@@ -28,7 +28,7 @@ ZONES = 2
 COMMANDS = ("getrange", "set", "del")
 """Those that ``RedisCache`` sends."""
 ACCESS = f"on ~{KEYS}* -@all {' '.join(f'+{one}' for one in COMMANDS)}"
-"""What its user may do (Valkey's rules of access): these commands, on our keys."""
+"""Permissions of its user (Valkey's access rules): these commands, on Safelight's keys."""
 
 
 class HotCache(pulumi.ComponentResource):

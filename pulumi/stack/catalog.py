@@ -24,7 +24,7 @@ FOLLOWED = (
     "globalSecondaryIndexes[*].readCapacity",
     "globalSecondaryIndexes[*].writeCapacity",
 )
-"""What auto scaling changes between deployments."""
+"""Properties that auto scaling changes between deployments."""
 MOST_AGE = 6 * 3600
 """Seconds that a change is tried for. The stream keeps it for 18 hours more, in which a person can
 have it read again by what a dead letter says. The ledger then leaves it out, and it alone."""
@@ -76,7 +76,7 @@ class CatalogTable(pulumi.ComponentResource):
             ),
             # Encrypted with a key that AWS owns, as every table is; a KMS key would cost a request
             # fee for nothing that IAM does not already keep.
-            # What the outbox tells others of, and all that it knows.
+            # The filters and the stream of the outbox.
             stream_enabled=True,
             stream_view_type="NEW_AND_OLD_IMAGES",
             deletion_protection_enabled=config.deletion_protection,
@@ -112,7 +112,7 @@ class CatalogTable(pulumi.ComponentResource):
         return pulumi.Output.concat(self.arn, "/index/", index)
 
     def stream_rights(self) -> Sequence[policies.Statement]:
-        """What the role of a function needs that Lambda reads the stream for."""
+        """Permissions of a function's role for Lambda to read the stream."""
         return [
             policies.allow(
                 ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],

@@ -98,7 +98,8 @@ class ComputeEnvironments(pulumi.ComponentResource):
         )
 
     def _rights(self, image: str, log_group: cloudwatch.LogGroup) -> Sequence[policies.Statement]:
-        """What the container agent does (AmazonEC2ContainerServiceforEC2Role), on ours alone.
+        """Permissions of the container agent (AmazonEC2ContainerServiceforEC2Role), limited to this
+        stack's resources.
 
         Batch makes a cluster for each compute environment and puts the environment's name into
         the cluster's; which actions know what is in the Service Authorization Reference. Jobs have

@@ -62,7 +62,7 @@ class Console(pulumi.ComponentResource):
             "sign_in": sign_in.settings,
             "rights": sign_in.rights,
             "originals": True,
-            # What only the local stack has: the page says so, and looks now and then instead.
+            # Only the local stack has these; on AWS the page says so and polls instead.
             "live": False,
             "operations": False,
         }

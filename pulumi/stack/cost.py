@@ -1,4 +1,4 @@
-"""Who is told when money goes faster than planned, and what makes less of it go. Off by default.
+"""Budgets, cost alerts, allocation tags, power tuning and savings plans. Off by default.
 
 CloudWatch cannot watch the bill from here: the metric of it is kept in us-east-1 alone, and an
 alarm sees its own region. So a budget and Cost Anomaly Detection watch it, and tell the topic of
@@ -51,7 +51,7 @@ class CostControls(pulumi.ComponentResource):
         self._topic = topic = observability.topic if observability is not None else None
         self._tags = scope.tags(COMPONENT)
         self._own = pulumi.ResourceOptions(parent=self)
-        # Who tells the topic looks first whether it may.
+        # The sender first checks its permission on the topic.
         self._after_topic = pulumi.ResourceOptions(
             parent=self, depends_on=[topic.allowed] if topic is not None else None
         )
@@ -92,7 +92,7 @@ class CostControls(pulumi.ComponentResource):
                     key=STACK_TAG, values=[self._scope.stack], match_options=["EQUALS"]
                 )
             ),
-            # What is billed, tax and refunds included: as budgets count by default.
+            # The billed amount, including tax and refunds, as budgets count by default.
             metrics="UnblendedCost",
             notifications=[
                 budgets.BudgetNotificationArgs(

@@ -96,7 +96,7 @@ def unit_of(metric: MetricSpec) -> str:
 
 
 def _summary(namespace: str) -> Sequence[Mapping[str, Any]]:
-    """What follows from several metrics: of 100 uploads, of 100 reads, of a million images."""
+    """Figures derived from several metrics: per 100 uploads, per 100 reads, per million images."""
     accepted = _line(namespace, metrics.UPLOADS, "accepted", outcome="accepted")
     rejected = _line(namespace, metrics.UPLOADS, "rejected", outcome="rejected")
     reads = [_line(namespace, metrics.CACHE_READS, one, outcome=one) for one in CACHED]

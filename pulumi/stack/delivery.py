@@ -269,8 +269,8 @@ class Distribution(pulumi.ComponentResource):
         )
 
     def _uploads(self) -> Behaviour:
-        """Uploads of originals: the function checks them, and the bucket stores them. Nothing is
-        cached. Only headers that S3 keeps or browsers need are forwarded."""
+        """Uploads of originals: the function checks them, and the bucket stores them. No response
+        is cached. Only headers that S3 keeps or browsers need are forwarded."""
         name = self._scope.name(f"{COMPONENT}-uploads")
         code = UPLOAD_TICKET.read_text().replace("${KEY}", self._config.upload_key)
         check = cloudfront.Function(

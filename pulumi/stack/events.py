@@ -56,8 +56,8 @@ class AssetEventBus(pulumi.ComponentResource):
         tags: Mapping[str, str],
         parent: pulumi.Resource,
     ) -> None:
-        """Put the events that fit a pattern into a queue. What the bus cannot put there within a
-        day is a dead letter.
+        """Put the events that fit a pattern into a queue. An event that the bus cannot deliver
+        within a day becomes a dead letter.
 
         Args:
             name: of the rule and of all that it needs.

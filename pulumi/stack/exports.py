@@ -1,4 +1,4 @@
-"""What a stack tells those outside: the command line, `make`, and the local stack.
+"""Outputs of a stack for the command line, `make`, and the local stack.
 
 Names are in camel case; README.md has who reads which.
 """
@@ -62,7 +62,7 @@ def of_pipeline(
     cost: CostControls,
 ) -> Mapping[str, Any]:
     """Everything else."""
-    # What the command line is told beside what the function is told.
+    # Settings of the command line in addition to those of the function.
     commands: dict[str, Any] = {
         "BATCH_PREFIX": scope.prefix,
         "UPLOADS_QUEUE_URL": intake.uploads.url,

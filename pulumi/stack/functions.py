@@ -36,7 +36,7 @@ class Zipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unattended:
-    """What becomes of an event that was handed over without waiting for the answer."""
+    """Handling of asynchronous invocations."""
 
     failures: pulumi.Input[str]
     """ARN of the queue for those that failed; a standard one, Lambda knows no others here."""
@@ -61,7 +61,7 @@ INTERFACES = (
     *("ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"),
     *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses"),
 )
-"""What Lambda does with a function's role to place it in a network (AWS Lambda Developer Guide,
+"""Permissions that Lambda needs to place a function in a network (AWS Lambda Developer Guide,
 "Giving Lambda functions access to resources in an Amazon VPC")."""
 EVENT_SECONDS = 6 * 3600
 """Longest that Lambda keeps such an event (API reference, PutFunctionEventInvokeConfig)."""

@@ -1,7 +1,8 @@
 """Heavy work: a job definition for each kind in ``batch.catalogue``, on machines of our own.
 
-What a kind needs (processors, memory, time, tries) is the catalogue's; here it becomes what Batch
-wants to hear. The machines are ``compute_environments``'s, what starts jobs is ``workflow``'s.
+The catalogue has the needs of each kind (processors, memory, time, attempts); this module turns
+them into job definitions. The machines are ``compute_environments``'s, what starts jobs is
+``workflow``'s.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ class HeavyJobs(pulumi.ComponentResource):
 
 
 def _rights(buckets: Buckets, catalog: CatalogTable) -> Sequence[Mapping[str, Any]]:
-    """What a job does: read originals, write results and checkpoints, tell how far it is."""
+    """Permissions of a job: read originals, write results and checkpoints, report progress."""
     return [
         # The object that lies there when the job runs, not a version of it.
         policies.allow(["s3:GetObject"], [buckets.intake.objects]),

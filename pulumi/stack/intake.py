@@ -162,7 +162,7 @@ def _environment(
     events: AssetEventBus,
     queue: QueueWithDeadLetters,
 ) -> Mapping[str, pulumi.Input[str]]:
-    """What ``worker.settings.Settings`` reads. The local stack's workers get the same."""
+    """The environment for ``worker.settings.Settings``. The local stack's workers get the same."""
     given: dict[str, pulumi.Input[str]] = {
         "table": catalog.name,
         "intake_bucket": buckets.intake.name,
@@ -213,7 +213,7 @@ def _rights(
             ],
             [buckets.delivery.objects],
         ),
-        # What is larger than 5 GB is copied there in parts, and those of a failed copy are removed.
+        # Objects larger than 5 GB are copied in parts, and parts of a failed copy are removed.
         policies.allow(["s3:PutObject", "s3:AbortMultipartUpload"], [buckets.quarantine.objects]),
         policies.allow(
             ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem"], [catalog.arn]
@@ -225,7 +225,7 @@ def _rights(
 
 
 def _erasing(buckets: Buckets, catalog: CatalogTable) -> Sequence[policies.Statement]:
-    """What it takes to remove an asset with everything, beside what ingest may do anyway."""
+    """Permissions to erase an asset, in addition to those of ingest."""
     return [
         policies.allow(["s3:ListBucketVersions"], [buckets.intake.arn]),
         policies.allow(["s3:ListBucket"], [buckets.quarantine.arn]),

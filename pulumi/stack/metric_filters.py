@@ -90,7 +90,7 @@ class MetricFilters(pulumi.ComponentResource):
         return Metric(namespace=self._scope.metrics, name=name, dimensions={})
 
     def _states(self, heavy: HeavyJobs, log_retention_days: int) -> cloudwatch.LogGroup:
-        """What Batch says when a job begins, is put back or fails, kept as a log."""
+        """A log of Batch's events of jobs that start, are retried or fail."""
         name = self._scope.name("job-states")
         group = cloudwatch.LogGroup(
             name,

@@ -19,8 +19,8 @@ from stack.scope import Scope
 BLOCK = "10.64.0.0/16"
 """Private addresses: there is no route from here to another network."""
 INTERFACES = ("ecr.api", "ecr.dkr", "ecs", "ecs-agent", "ecs-telemetry", "logs")
-"""What a machine of Batch talks to beside S3 and DynamoDB (Amazon ECS Developer Guide, "Amazon ECS
-interface VPC endpoints")."""
+"""AWS services that a machine of Batch calls in addition to S3 and DynamoDB (Amazon ECS Developer
+Guide, "Amazon ECS interface VPC endpoints")."""
 
 
 class Network(pulumi.ComponentResource):

@@ -1,4 +1,4 @@
-"""What people look at and are woken by: alarms, one message topic, a dashboard.
+"""Monitoring: alarms, a topic for their messages, and a dashboard.
 
 ``alarm_list`` has the alarms as data, ``alarms`` declares them, ``dashboard`` draws them; figures
 that no service counts come from ``metric_filters``.

@@ -1,6 +1,6 @@
 """The pipe from the standard queue to the FIFO queue, and the function that names the groups.
 
-What the groups are and why a pipe alone cannot say it: ``worker/services/ordering.py``.
+``worker/services/ordering.py`` explains the groups, and why a pipe alone cannot compute them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ TIMEOUT = 10
 class OrderingPipe(pulumi.ComponentResource):
     """Carries every message on, into the group of its object.
 
-    What fails comes back after the source queue's visibility timeout and ends, after its number
-    of receives, in the source queue's dead letters.
+    A failed message becomes visible again after the source queue's visibility timeout, and ends in
+    the source queue's dead-letter queue after the maximum number of receives.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from stack.scope import PROJECT, Scope
 
 COMPONENT = "registry"
 IMAGES = {"lambda": PROJECT, "batch": f"{PROJECT}-batch"}
-"""What each image is called where it is built."""
+"""The local name of each image."""
 _ADDRESS = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)")
 
 
@@ -37,7 +37,7 @@ class Registry(pulumi.ComponentResource):
             image: self._repository(image, scope, config) for image in IMAGES
         }
         self.address = self.urls["lambda"].apply(lambda url: url.removesuffix(f"/{PROJECT}"))
-        """What stands before an image's name: `make push` has it by default."""
+        """Prefix of an image's name, the default of `make push`."""
         self.register_outputs({})
 
     def _repository(self, image: str, scope: Scope, config: RegistryConfig) -> pulumi.Output[str]:
@@ -88,7 +88,7 @@ def repository_of(image: str) -> str | None:
 
 
 def may_pull(repository: pulumi.Input[str]) -> Sequence[policies.Statement]:
-    """What a role needs to pull from one repository (ARN)."""
+    """Permissions to pull from one repository (ARN)."""
     return [
         policies.allow(
             [

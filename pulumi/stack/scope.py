@@ -23,7 +23,7 @@ class Scope:
 
     @property
     def prefix(self) -> str:
-        """What the names of everything begin with: ``safelight-dev``."""
+        """Prefix of all names: ``safelight-dev``."""
         return f"{PROJECT}-{self.stack}"
 
     @property

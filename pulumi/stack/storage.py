@@ -1,8 +1,8 @@
 """The three buckets: intake (originals), delivery (renditions), quarantine (rejected originals).
 
 A fourth for access logs, and a copy of the originals elsewhere, where they are asked for.
-Notifications of the intake bucket are ``intake``'s. Nothing here is reachable from outside but by a
-signed address: the distribution (``delivery``) signs what it asks for.
+Notifications of the intake bucket are ``intake``'s. The buckets are reachable from outside only by
+signed requests; the distribution (``delivery``) signs its requests.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 event -> rule of an endpoint -> its queue -> function -> endpoint
 
 Every endpoint has a queue: one that is slow or gone holds back no other. One function sends for
-all, fed by a mapping for each queue. Nothing is made for a stack without endpoints.
+all, fed by a mapping for each queue. A stack without endpoints has none of these resources.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class WebhookEndpoints(pulumi.ComponentResource):
 
     @property
     def sending(self) -> Sequence[policies.Statement]:
-        """What a function may do that puts events into the queues itself."""
+        """Permissions of a function that puts events into the queues itself."""
         return [policies.allow(["sqs:SendMessage"], [one.arn for one in self.queues.values()])]
 
 

@@ -47,7 +47,7 @@ PATTERN = {
     "$or": [
         {"detail": {"data": {"workflow": [{"exists": True}]}}},
         {"detail-type": list(FOLLOWED)},
-        # What waited for people was replaced, deleted or decided otherwise.
+        # Events after which a review is void: the asset was replaced, deleted or decided otherwise.
         {"detail": {"data": {"was": [Status.REVIEW.value]}}},
         {"detail": {"data": {"replaced": [Status.REVIEW.value]}}},
     ],
@@ -311,7 +311,7 @@ def filled(machine: Mapping[str, Any], names: Mapping[str, str]) -> str:
 def _rights(
     buckets: Buckets, catalog: CatalogTable, machines: Sequence[str]
 ) -> Sequence[policies.Statement]:
-    """What starting a workflow and the stages call."""
+    """Permissions to start a workflow and to run its stages."""
     return [
         policies.allow(["states:StartExecution"], machines),
         policies.allow(
@@ -320,7 +320,7 @@ def _rights(
         ),
         policies.allow(["s3:ListBucket"], [buckets.intake.arn, buckets.delivery.arn]),
         # Of what is rejected, or of an upload that was replaced meanwhile, nothing stays.
-        # What waits for a person is closed by a tag.
+        # Files that wait for a person are closed by a tag.
         policies.allow(
             [
                 "s3:GetObject",
@@ -330,10 +330,10 @@ def _rights(
             ],
             [buckets.delivery.objects],
         ),
-        # What is larger than 5 GB is copied there in parts, and those of a failed copy are removed.
+        # Objects larger than 5 GB are copied in parts, and parts of a failed copy are removed.
         policies.allow(["s3:PutObject", "s3:AbortMultipartUpload"], [buckets.quarantine.objects]),
         policies.allow(["dynamodb:GetItem", "dynamodb:PutItem"], [catalog.arn]),
-        # What jobs recorded of an asset that was erased while they were at work.
+        # Results of jobs of an asset that was erased while they ran.
         policies.allow(["dynamodb:Query", "dynamodb:BatchWriteItem"], [catalog.arn]),
     ]
 
@@ -341,7 +341,7 @@ def _rights(
 def _asking(
     config: RekognitionConfig, buckets: Buckets, catalog: CatalogTable, intake: Intake
 ) -> Sequence[policies.Statement]:
-    """What the stages call that ask Rekognition; nothing where none does."""
+    """Permissions of the stages that call Rekognition; empty if none does."""
     actions = {
         "rekognition:DetectModerationLabels": config.moderation,
         "rekognition:DetectLabels": config.labels,
@@ -360,15 +360,15 @@ def _asking(
             # Earlier verdicts, of large pictures and videos.
             policies.allow(["dynamodb:Query"], [catalog.index(one) for one in schema.INDEXES]),
             policies.allow(["dynamodb:BatchGetItem"], [catalog.arn]),
-            # What is shown blurred meanwhile.
+            # The blurred picture that is served meanwhile.
             policies.allow(["s3:PutObject"], [buckets.delivery.objects]),
         ]
     if config.labels:
         statements += [
-            # What is known of the same bytes; tags that labels lose.
+            # Labels of identical bytes; removal of tags of labels.
             policies.allow(["dynamodb:Query"], [catalog.index(schema.CONTENT_INDEX)]),
             policies.allow(["dynamodb:BatchGetItem", "dynamodb:DeleteItem"], [catalog.arn]),
-            # What is to be cut otherwise is announced again.
+            # An asset whose crops change is announced again.
             policies.allow(["sqs:SendMessage"], [intake.work.arn]),
         ]
     return statements

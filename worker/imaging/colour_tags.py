@@ -37,7 +37,7 @@ _SRGB_GAMMA = 1 / 2.2
 _GAMMA_MARGIN = 0.05
 """A gAMA so near to 1/2.2 is sRGB: libpng's PNG_GAMMA_THRESHOLD, which browsers go by."""
 _GAMMA_RANGE = (0.1, 10.0)
-"""What gAMA can mean. Others would make everything black, or white."""
+"""Plausible values of gAMA. Others would make everything black, or white."""
 
 _TELEVISION = 2.4
 """ITU-R BT.1886: how a screen shows BT.709."""
@@ -140,7 +140,7 @@ def _gamma(chunks: dict[bytes, bytes]) -> Colour | None:
     primaries, chromaticities = _primaries(chunks.get(b"cHRM", b""))
     usual = abs(gamma / _SRGB_GAMMA - 1) < _GAMMA_MARGIN
     if usual and primaries is Primaries.BT709:
-        # What PNG recommends to write beside sRGB, for readers that do not know that chunk.
+        # PNG recommends these values beside sRGB, for readers that do not know that chunk.
         return Colour(source=ColourSource.GAMA)
     exact = 2.2 if usual else round(1 / gamma, 5)
     linear = abs(gamma - 1) < 1e-4
@@ -154,7 +154,7 @@ def _gamma(chunks: dict[bytes, bytes]) -> Colour | None:
 
 
 def _primaries(chunk: bytes) -> tuple[Primaries, tuple[float, ...] | None]:
-    """What a cHRM chunk names; BT.709 without one, or with one that no light can be made of."""
+    """The primaries of a cHRM chunk; BT.709 without one, or with an absurd one."""
     if not chunk:
         return Primaries.BT709, None
     xy = tuple(value / 100_000 for value in struct.unpack(">8I", chunk))
@@ -231,7 +231,7 @@ _SEQUENCE_HEADER = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
-    """What a sequence header says of colours."""
+    """The colour fields of a sequence header."""
 
     points: tuple[int, int] | None
     """Primaries and transfer."""
@@ -268,7 +268,7 @@ def _bits(content: bytes) -> Iterator[int]:
 
 
 def _colour_config(bits: Iterator[int]) -> _Header | None:
-    """What a sequence header says of colours; None of one for videos."""
+    """Parse the colours of a sequence header; None for a header of a video."""
 
     def take(count: int) -> int:
         """A number of so many bits."""

@@ -39,7 +39,8 @@ _TRANSPOSED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What each EXIF orientation asks for; Pillow turns anticlockwise (CIPA DC-008, 4.6.5.1.6)."""
+"""The transposition of each EXIF orientation; Pillow rotates anticlockwise (CIPA DC-008,
+4.6.5.1.6)."""
 
 
 class GainMapPixels:

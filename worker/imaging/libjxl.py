@@ -209,7 +209,8 @@ def _library() -> Any:
     # Wheels for Linux keep libraries beside the package, those for macOS inside it.
     folders = [] if package is None else [package.with_suffix(".libs"), package / ".dylibs"]
     loaded = [
-        # What libjxl needs stands beside it and is not searched there: it is loaded before.
+        # libjxl's dependencies are in the same folder, which is not on the search path: load them
+        # first.
         ctypes.CDLL(str(file))
         for name in ("brotlicommon", "brotlidec", "brotlienc", "lcms2", "jxl_cms", "jxl")
         for folder in folders
@@ -601,8 +602,8 @@ def unpack(data: bytes, *, limits: Limits = UNLIMITED, sha256: str = "") -> byte
     Args:
         data: the JPEG XL.
         limits: of the picture.
-        sha256: of the JPEG, where it is known. What brings a JPEG back has no checksum: with the
-            data of another JPEG in it, a file gives a third one.
+        sha256: of the JPEG, where it is known. The reconstruction data has no checksum: combined
+            with the data of another JPEG it yields a third JPEG.
 
     Raises:
         LimitExceeded: as :func:`worker.imaging.formats.jxl.read` says.

@@ -6,9 +6,9 @@ calls libvips. Savers and operations are not touched. It also turns the operatio
 pictures do not repeat, and a cache keeps them alive. libvips chooses its threads by
 ``VIPS_CONCURRENCY``; HEIC decoding takes the same number.
 
-Truncated files are rejected (``fail_on``). What browsers show in spite of a warning, such as stray
-bytes between JPEG segments, passes. A JPEG without its end marker passes if nothing else is missing
-(``worker.imaging.formats.jpeg``).
+Truncated files are rejected (``fail_on``). Defects that browsers tolerate, such as stray bytes
+between JPEG segments, are accepted. A JPEG without its end marker passes if nothing else is
+missing (``worker.imaging.formats.jpeg``).
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ def embedded_in(data: bytes, probe: Probe) -> Embedded:
 # --- BMP, through Pillow --------------------------------------------------------------------------
 
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error)
-"""What Pillow's plugins raise on broken input; its own open() catches most of the same list."""
+"""Errors of Pillow's plugins for broken input; its own open() catches most of them."""
 
 
 def bmp_header(data: bytes) -> BmpImagePlugin.BmpImageFile:

@@ -96,7 +96,7 @@ TONE_MAP = "hable"
 
 
 class Conversion(StrEnum):
-    """What happens to colours after the first resize."""
+    """The colour conversion after the first resize."""
 
     NONE = "none"
     """Already sRGB, or untagged, which the web reads as sRGB."""
@@ -124,7 +124,7 @@ class Decode:
     conversion: Conversion
     linear: bool
     colour: Colour | None = None
-    """What the values mean, where they are followed: no profile says it, or HDR does."""
+    """The colour of the values, if the conversion uses it: without a profile, or for HDR."""
     tone_map: str | None = None
     """The curve that brings HDR to the range of ordinary screens."""
 

@@ -1,4 +1,4 @@
-"""What a file is, from its header: format, size, frames, colour. No pixel is decoded.
+"""Probes a file by its header: format, size, frames, colour. No pixel is decoded.
 
 The checks come in this order: emptiness, bytes, format by content, whether the format is accepted,
 the structure of the container with its declared size and frames, the decoder's own header, and the

@@ -141,7 +141,7 @@ def _mean(values: Collection[float]) -> float:
 
 
 class QualitySample:
-    """What of a rendition is measured; made once for all its formats."""
+    """The reference pixels of a rendition, made once for all its formats."""
 
     def __init__(self, picture: Picture, factors: Factors | None = None) -> None:
         """Take the first frame, without transparency.

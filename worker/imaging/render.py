@@ -1,7 +1,7 @@
 """Plan to renditions. The picture is decoded once.
 
-What the plan leaves to the pixels is decided here: where an attention crop falls, which quality
-meets a target, which formats the minimum-saving rule drops.
+Some decisions depend on the pixels and are made here: the place of an attention crop, the quality
+that meets a target, and the formats that the minimum-saving rule drops.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _with_data(file: Rendition, data: bytes) -> Rendition:
 
 
 def _crop(pyramid: Pyramid, step: Step) -> Box | None:
-    """What is cut out of the scale of a step."""
+    """The crop of a step, in pixels of its scale."""
     if step.geometry.attention is not None:
         # One place for all frames, or an animation would jump about.
         return _attention(pyramid.pixels(step.scale), step.geometry.attention)

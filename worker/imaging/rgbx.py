@@ -33,7 +33,7 @@ _ORIENTATIONS: dict[int, tuple[bool, bool, bool]] = {
     7: (True, True, True),
     8: (True, False, True),
 }
-"""What each EXIF orientation asks for (CIPA DC-008, 4.6.5.1.6)."""
+"""The transposition of each EXIF orientation (CIPA DC-008, 4.6.5.1.6)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 One dataclass a concern (``sections``); a field's key in ``Pulumi.<stack>.yaml`` is its name in
 camel case (``safelight:intake`` -> ``maximumConcurrency``). Limits of AWS are checked here, so that
 a mistake costs a second and not half a deployment: of single values in ``checks``, of values that
-must go together in ``cross_checks``. What each value costs is in README.md.
+must go together in ``cross_checks``. README.md has the cost of each value.
 """
 
 from stack.config.reading import load, read

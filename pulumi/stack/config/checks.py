@@ -1,4 +1,4 @@
-"""What a value of the configuration may be: checks that return it in its type or say what is wrong.
+"""Checks of configuration values: each returns the value in its type or describes the mistake.
 
 A check raises ``ValueError`` with words that follow the value's key: "must be a whole number".
 """

@@ -88,7 +88,7 @@ def _section(
     problems += [
         Problem(f"{path}.{key}", "is no key of Safelight") for key in sorted({*given} - {*keys})
     ]
-    # What is wrong is reported already; its default lets the rest be checked too.
+    # The mistake is already reported; the default allows the rest to be checked.
     return section(**{name: value for name, value in values.items() if value is not None})
 
 

@@ -1,6 +1,6 @@
-"""What can be chosen about a stack: one frozen dataclass a concern, each field with its check.
+"""The configuration of a stack: one frozen dataclass a section, each field with its check.
 
-What may not live here: reading (``reading``), and what depends on two values (``cross_checks``).
+``reading`` parses the configuration, and ``cross_checks`` has checks of several values.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class StorageConfig:
     rendition_days: int = checks.value(checks.whole(0, 3650), 0)
     """Renditions expire so long after they were made; 0 for never."""
     superseded_days: int = checks.value(checks.whole(1, 3650), 7)
-    """What was made of a replaced original expires so long after it was replaced."""
+    """Days after its replacement until the files of a replaced original expire."""
     deleted_originals: DeletedOriginals = checks.value(  # noqa: RUF009 - a field
         checks.one_of(*DeletedOriginals), DeletedOriginals.KEEP
     )
@@ -117,7 +117,7 @@ class CatalogConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventsConfig:
-    """What others are told."""
+    """Events."""
 
     archive_days: int = checks.value(checks.whole(0, 3_650), 14)
     """Events are kept for so long, to be sent again; 0 for no archive."""
@@ -197,7 +197,7 @@ class ApiConfig:
     enabled: bool = checks.value(checks.switch, default=False)
     """Needs ``issuer`` and ``audience``: there is no API without signing in."""
     issuer: str = checks.value(checks.ISSUER, "")
-    """Who signs people in: the ``iss`` of tokens, an https address that has
+    """The OpenID provider: the ``iss`` of tokens, an https address that has
     ``/.well-known/openid-configuration`` below it."""
     audience: str = checks.value(checks.AUDIENCE, "")
     """The ``aud`` or ``client_id`` of tokens for this API."""
@@ -270,7 +270,7 @@ class CacheConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RekognitionConfig:
-    """What workflows may ask Amazon Rekognition. Recipes say about which pictures."""
+    """The use of Amazon Rekognition by workflows. Recipes say about which pictures."""
 
     moderation: bool = checks.value(checks.switch, default=False)
     """Recipes with ``[moderation]`` may have the tier ``rekognition``."""
@@ -337,7 +337,7 @@ class ObservabilityConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostConfig:
-    """Who is told when money goes faster than planned, and what makes less of it go."""
+    """Budgets, cost alerts and savings."""
 
     monthly_budget: int = checks.value(checks.whole(0, 100_000_000), 0)
     """US dollars a month; 0 for no budget."""

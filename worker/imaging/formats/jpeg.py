@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NO_END_MARKER = "no_end_marker"
-"""Warning: the file has no end marker. Nothing of the picture is missing."""
+"""Warning: the file has no end marker. The picture is complete."""
 
 _END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")

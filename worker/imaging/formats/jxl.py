@@ -290,7 +290,7 @@ def _skip_name(reader: BitReader) -> None:
 
 
 def _extensions(reader: BitReader) -> None:
-    """What later editions add is skipped. B.4."""
+    """Skip extensions of later editions. B.4."""
     present = reader.u64()
     reader.skip(sum(reader.u64() for bit in range(64) if present >> bit & 1))
 

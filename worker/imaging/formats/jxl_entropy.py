@@ -81,7 +81,7 @@ class BitReader:
 
 
 def damaged(what: str) -> Exception:
-    """What is raised for codes that contradict themselves."""
+    """The error for contradictory codes."""
     return rejections.corrupt(Format.JXL, what)
 
 

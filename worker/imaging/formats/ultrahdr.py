@@ -63,7 +63,7 @@ _GAMMAS = (1 / 16, 16.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainMapMetadata:
-    """What the values of a map mean: ISO 21496-1, 5.2, in the terms of its formulas.
+    """The metadata of a gain map: ISO 21496-1, 5.2, in the terms of its formulas.
 
     Value v, 0 to 1, means a gain of ``minimum + (maximum - minimum) * v ** (1 / gamma)`` stops. In
     linear light HDR is ``(base + base_offset) * 2 ** gain - alternate_offset``. Each tuple has
@@ -139,7 +139,8 @@ class DamagedGainMap(ValueError):
 def examine(
     data: bytes, kind: Format, limits: Limits, size: tuple[int, int]
 ) -> tuple[GainMap | None, tuple[str, ...]]:
-    """What is known of the gain map of a picture, and warnings. Decodes nothing, raises nothing.
+    """Examine the gain map of a picture; returns its facts and warnings. Decodes nothing, raises
+    nothing.
 
     Args:
         data: the file.
@@ -287,7 +288,7 @@ _Known = tuple[GainMapKind, GainMapMetadata | None, float | None]
 
 
 def _known(iso: bytes | None, packet: bytes | None) -> _Known | None:
-    """What the header of a second picture says, if it is a gain map.
+    """The gain map metadata in the header of a second picture, if it is a gain map.
 
     Raises:
         ValueError, struct.error: it says nothing that can be used.
@@ -408,7 +409,7 @@ def _apple_headroom(properties: dict[str, list[str]]) -> float | None:
 
 
 def _tone_mapped_item(data: bytes) -> GainMap | None:
-    """What a ``tmap`` item says; of Apple's auxiliary picture that it is there.
+    """The gain map of a ``tmap`` item, or the presence of Apple's auxiliary picture.
 
     Raises:
         ValueError, struct.error, IndexError, Rejected: an item is there and cannot be read.
@@ -432,7 +433,7 @@ def _tone_mapped_item(data: bytes) -> GainMap | None:
 
 
 def _bundle(data: bytes) -> GainMap | None:
-    """What the ``jhgm`` box of a JPEG XL says: version, size of the metadata, and these.
+    """The gain map of a JPEG XL's ``jhgm`` box: version, size of the metadata, and the metadata.
 
     libjxl 0.11, ``jxl/gain_map.h``.
 

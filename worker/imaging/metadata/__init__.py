@@ -1,4 +1,4 @@
-"""What is known about a picture: what its file says (tags) and what its pixels say (measures).
+"""Metadata of a picture: from its file (tags) and from its pixels (measures).
 
 It reads embedded EXIF, XMP and IPTC blocks and C2PA manifests, writes the EXIF that renditions
 carry, and measures a small preview. Every block may be hostile; none makes anything here raise.

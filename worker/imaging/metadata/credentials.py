@@ -19,7 +19,7 @@ from worker.imaging.formats import isobmff, jpeg
 from worker.imaging.metadata import values
 
 VOID = "void"
-"""What credentials are worth in a rendition."""
+"""The status of credentials in a rendition."""
 
 _STORE_TYPE = b"c2pa"
 _BMFF = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
@@ -31,7 +31,7 @@ _UNREADABLE = (struct.error, IndexError, KeyError, ValueError, TypeError, Reject
 
 
 def read_credentials(data: bytes, kind: Format) -> ContentCredentials | None:
-    """What the manifests of a file say; None without any. Never raises.
+    """The content credentials of a file, from its manifests; None without manifests. Never raises.
 
     Args:
         data: the file, whose structure the probe has walked.
@@ -171,7 +171,7 @@ def _named(part: bytes) -> tuple[str | None, bytes]:
 
 
 def _generator(manifest: bytes) -> str | None:
-    """Who made a manifest: ``claim_generator_info``, or what older claims have instead."""
+    """The generator of a manifest: ``claim_generator_info``, or its counterpart in older claims."""
     try:
         for label, part in map(_named, _superbox(manifest)[1]):
             if label is not None and label.startswith("c2pa.claim"):

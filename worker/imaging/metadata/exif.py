@@ -38,7 +38,7 @@ _ALTITUDE_REF, _ALTITUDE = 5, 6
 # read here stand in front. The cut bounds the work that a block of many megabytes could ask for.
 _BLOCK_LIMIT = 1_000_000
 
-# What Pillow's reader raises on garbage: it parses as it goes and checks little beforehand.
+# Errors of Pillow's reader for invalid data, which it parses without checks.
 _UNREADABLE = (
     ArithmeticError,
     AttributeError,
@@ -178,7 +178,7 @@ class _Block:
 
     def _text(self, directory: Image.Exif | dict[int, object], tag: int) -> str | None:
         raw = self._raw_text(directory, tag)
-        # What stands behind the closing NUL is left over from an earlier, longer value.
+        # Text after the closing NUL is the rest of an earlier, longer value.
         return None if raw is None else values.clean(raw.partition("\0")[0])
 
     def _copyright(self) -> str | None:

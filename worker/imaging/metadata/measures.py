@@ -1,4 +1,4 @@
-"""What the pixels of a picture say, measured on a small preview: colours, tones, sharpness, hash.
+"""Measures a picture on a small preview: colours, tones, sharpness, hash.
 
 One pass: the measures share one copy of the pixels, one reduction and one luma plane. None of them
 judges: the caller decides where blurred begins.
@@ -111,7 +111,7 @@ _CELLS = 64
 # Distance up to which two colours count as one; black and white are 1 apart in OKLab, and about
 # 0.02 is the least difference that is seen.
 _ALIKE = 0.1
-# What covers less is left out: edges and specks.
+# Colours with a smaller share are dropped: edges and specks.
 _LEAST_SHARE = 0.005
 
 # Björn Ottosson, "A perceptual color space for image processing" (2020): linear sRGB to LMS, and

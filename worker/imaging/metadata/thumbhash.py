@@ -35,7 +35,7 @@ _SILENT = 1e-6
 _NOISE = 1e-9
 _DRAWN_SIDE = 32
 _SATURATION = 1.25
-"""What the author's decoder multiplies P and Q by, to make up for their quantisation."""
+"""Factor of P and Q in the author's decoder, which compensates for their quantisation."""
 
 
 def encode(rgba: npt.NDArray[np.uint8]) -> str:

@@ -61,7 +61,7 @@ def cut_out(
     trim: bool = False,
     step: Step = silent,
 ) -> CutOut:
-    """Make the background transparent. What was transparent before stays so.
+    """Make the background transparent. Transparent pixels stay transparent.
 
     Args:
         raster: the picture.
@@ -137,7 +137,7 @@ def _seeds_of_box(small: Pixels, seeds: Pixels, box: Box) -> Pixels:
     inside[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True
     seeds[inside] = cv2.GC_PR_FGD
     if np.count_nonzero(~inside) >= _FEWEST and inside.any():
-        # What looks like the outside of the box is probably background inside of it as well.
+        # Pixels inside the box that resemble the outside are probably background too.
         levels = pixels(unlike(small, ~inside) * 255)
         split, _ = cv2.threshold(levels[inside], 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
         seeds[inside & (levels <= split)] = cv2.GC_PR_BGD

@@ -101,12 +101,12 @@ class TileOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles:
-    """What was made."""
+    """The resulting tiles."""
 
     folder: Path
     """Everything, ready to be stored."""
     descriptor: Path | None
-    """What a viewer is pointed at, below ``folder``; Google's layout has none."""
+    """The descriptor for viewers, below ``folder``; Google's layout has none."""
     width: int
     """Of the picture, upright."""
     height: int

@@ -61,9 +61,9 @@ class Denoised:
 
     raster: Raster
     found: Noise
-    """What was estimated before."""
+    """The noise estimated before."""
     removed: Noise
-    """What was aimed at: the estimate, or what was asked for."""
+    """The removed noise: the estimate, or the requested strength."""
     left: Noise
     """Estimated in the result."""
 

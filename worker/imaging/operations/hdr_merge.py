@@ -4,7 +4,7 @@ Fusion takes from every exposure what is well exposed there, without a tone curv
 picture in between (T. Mertens, J. Kautz, F. Van Reeth: "Exposure Fusion", Pacific Graphics 2007).
 Alignment undoes a shifted camera (G. Ward: "Fast, Robust Image Registration for Compositing High
 Dynamic Range Photographs from Hand-Held Exposures", Journal of Graphics Tools 8 (2003), 17-30);
-it does not undo a turned one. What moves between exposures may show more than once.
+it does not undo a turned one. Objects that move between exposures may appear more than once.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def opencv(threads: int = 1) -> Iterator[None]:
 
 
 def pixels(array: Any) -> Pixels:
-    """What OpenCV returned, as the 8-bit pixels it is."""
+    """OpenCV's result with the type of 8-bit pixels."""
     return np.asarray(array, np.uint8)
 
 
