@@ -244,7 +244,7 @@ def test_a_helper_keeps_the_place_of_a_picture(browser: Browser) -> None:
 
 
 def test_a_404_with_a_picture_is_shown(browser: Browser) -> None:
-    """What an explicit width gets that is wider than every file: the page stays whole (HTML,
+    """For an explicit width above that of every file the page still shows a picture (HTML,
     "update the image data": the status of a response that is a picture does not matter)."""
     with distribution() as (server, media):
         ask = server._ask

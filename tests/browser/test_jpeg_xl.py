@@ -98,7 +98,7 @@ def test_a_packed_original_keeps_its_orientation(browser: Browser) -> None:
 
 
 def test_alpha(browser: Browser) -> None:
-    """What is half transparent stays so, and what is not there is not there."""
+    """Half transparent and fully transparent pixels keep their alpha."""
     alpha = np.full((200, 320, 1), 255, np.uint8)
     alpha[:100, 160:] = 128
     alpha[100:, :160] = 0

@@ -58,7 +58,7 @@ def test_a_bad_file_says_why(api: FakeApi, open_page: Open, tmp_path: Path) -> N
 
 
 def test_a_picture_is_pasted(open_page: Open) -> None:
-    """What the clipboard has as a file is uploaded."""
+    """A file on the clipboard is uploaded."""
     page = open_page()
     expect(page.locator("#live")).to_have_attribute("data-state", "on")
     page.evaluate(
@@ -287,7 +287,7 @@ def test_filters_narrow_the_list(api: FakeApi, open_page: Open) -> None:
 
 
 def test_a_change_arrives_by_itself(api: FakeApi, open_page: Open) -> None:
-    """What happens elsewhere shows without a reload: new assets, new states, deletions."""
+    """Changes made elsewhere appear without a reload: new assets, new states, deletions."""
     api.add(1, name="first.jpg")
     page = open_page()
     expect(page.locator(".tile")).to_have_count(1)
@@ -359,7 +359,7 @@ def test_tiles_are_made_and_seen(api: FakeApi, open_page: Open) -> None:
 
 
 def test_what_jobs_made_says_why_it_stays(api: FakeApi, open_page: Open) -> None:
-    """What cannot be made again has no button for it, and a sentence why."""
+    """An asset that cannot be made again has no button for it, and a sentence gives the reason."""
     asset = api.add(1, settled="it was made by jobs")
     page = open_page(f"#/asset/{asset['id']}")
     expect(page.get_by_text("Not offered: it was made by jobs.")).to_be_visible()

@@ -44,7 +44,8 @@ def pictures(page: Page) -> list[str]:
 
 
 def test_open_reviews_are_listed_by_deadline(api: FakeApi, open_page: Open) -> None:
-    """What is due first comes first; holds without a deadline last; the marks are there."""
+    """Reviews are sorted by deadline, holds without a deadline come last, and the marks are
+    shown."""
     api.ask(3)
     api.ask(1, escalated=True)
     api.ask(2, needed=2)
@@ -321,7 +322,7 @@ def test_a_video_is_loaded_when_somebody_asks(api: FakeApi, open_page: Open) -> 
 
 
 def test_colours_are_taken_away_and_stay_away(api: FakeApi, open_page: Open) -> None:
-    """What is hard to look at is easier to look at in grey, for the next picture too."""
+    """The grey mode also applies to the next picture."""
     page = open_page(one_of(api.ask(1)))
     expect(title(page)).to_be_focused()
     page.keyboard.press("u")
@@ -380,7 +381,7 @@ def test_a_list_that_cannot_be_loaded_says_so(api: FakeApi, open_page: Open) -> 
 
 
 def test_what_was_decided_can_be_looked_up(api: FakeApi, open_page: Open) -> None:
-    """Who has decided what, and why."""
+    """The page shows who has decided what, and why."""
     review = api.ask(1)
     api.decided(review["id"], "reject", "mia", "a number plate")
     page = open_page(LIST)

@@ -149,7 +149,7 @@ def test_after_a_reload_the_provider_is_asked_at_once(site: Site) -> None:
 
 
 def test_another_tab_asks_for_itself(site: Site) -> None:
-    """What one tab knows, another one does not."""
+    """Tabs do not share tokens."""
     site.sign_in()
     other = site.open()
 

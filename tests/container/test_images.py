@@ -104,7 +104,7 @@ UNWANTED = ("asyncio", "click", "cv2", "jinja2", "pulumi", "rich")
 
 
 def test_the_handler_imports_nothing_heavy(engine: Engine) -> None:
-    """What the ingest function does not need does not slow its start."""
+    """Modules that the ingest function does not need are not imported at its start."""
     program = (
         "import json, sys, worker.entrypoints.lambda_ingest; print(json.dumps(list(sys.modules)))"
     )

@@ -39,7 +39,8 @@ def test_real_records_become_renditions(engine: Engine, rie: Path, aws: Cloud) -
 
 
 def test_a_malformed_message_fails_alone(engine: Engine, rie: Path, aws: Cloud) -> None:
-    """What is no notification comes back by its id; the process lives on and serves the next."""
+    """A message that is not a notification is returned as failed; the process survives and serves
+    the next event."""
     messages = aws.upload({"second/good.jpg": encoded(photo(320, 200), "JPEG")})
     broken = Message(id="not-one-of-ours", body="{]", receipt="none", receives=1)
 

@@ -38,7 +38,7 @@ def stopped(container: Container) -> int:
 
 @pytest.mark.parametrize("image", [LAMBDA, BATCH])
 def test_the_command_line_stops_between_two_files(engine: Engine, shared: Path, image: str) -> None:
-    """What was finished is listed and whole, nothing else is there; run again, it goes on."""
+    """Finished files are complete and listed, there are no others, and a second run continues."""
     pictures, out = shared / "in", shared / "out"
     pictures.mkdir()
     for number in range(40):

@@ -102,7 +102,7 @@ def test_what_is_put_is_got(cache: Cache, key: str, value: bytes) -> None:
 
 
 def test_a_key_that_was_never_put_is_a_miss(cache: Cache) -> None:
-    """Nothing there is None, and dropping it is no error."""
+    """Reading a missing key returns None, and dropping it is no error."""
     assert cache.get("key") is None
     cache.drop("key")
 
@@ -176,7 +176,7 @@ def test_memory_expires() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """Whatever is put, the cache never holds more bytes than it may."""
+    """The cache never holds more bytes than its limit, for any values."""
     cache = MemoryCache(10_000)
     rng = random.Random(1)
     for number in range(2000):
@@ -188,7 +188,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_memory_forgets_what_was_used_longest_ago() -> None:
-    """What is read stays; what nobody has asked for goes first."""
+    """The least recently used entry is evicted first."""
     cache = MemoryCache(3 * (ENTRY_BYTES + 101))
     for key in "abc":
         cache.put(key, bytes(100), seconds=60)
@@ -219,7 +219,8 @@ def test_redis_expires(redis_url: str) -> None:
 
 
 def test_a_dead_redis_is_a_miss(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody listening: every call is a miss and none raises; the log has one line a minute."""
+    """If no server listens, every call is a miss without an exception, and the log has one line a
+    minute."""
     clock = Clock()
     cache = RedisCache(f"redis://:secret@127.0.0.1:{free_port()}/0", clock=clock)
     with caplog.at_level(logging.WARNING):
@@ -283,7 +284,7 @@ def test_redis_comes_back(tmp_path: Path) -> None:
 
 @needs_redis
 def test_a_value_of_another_kind_is_a_miss(redis_url: str) -> None:
-    """What somebody else has put under our key is a miss and keeps nobody away from the rest."""
+    """A foreign value under Safelight's key is a miss, and other keys stay usable."""
     cache = RedisCache(redis_url, timeout=10)
     with Redis.from_url(redis_url) as redis:
         redis.rpush(f"{PREFIX}list", "x")
@@ -297,7 +298,8 @@ def test_a_value_of_another_kind_is_a_miss(redis_url: str) -> None:
 @needs_redis
 @pytest.mark.parametrize("kind", sorted(GARBAGE))
 def test_garbage_is_a_miss(redis_url: str, kind: str) -> None:
-    """What is no frame of ours, or one of another key or version, is a miss; putting repairs it."""
+    """A value without a valid frame, or with a frame of another key or version, is a miss; a put
+    repairs it."""
     name = f"{PREFIX}key".encode()
     cache = RedisCache(redis_url, timeout=10)
     with Redis.from_url(redis_url) as redis:
@@ -359,7 +361,8 @@ def test_a_paused_redis_costs_one_timeout(tmp_path: Path) -> None:
 
 @needs_redis
 def test_more_threads_than_connections(redis_url: str) -> None:
-    """Who gets no connection has a miss; the others go on, and the server is not given up."""
+    """A thread without a connection has a miss; other threads continue, and the circuit breaker
+    stays closed."""
     clock = Clock()
     cache = RedisCache(redis_url, timeout=10, clock=clock)
     cache.put("key", b"x", seconds=60)

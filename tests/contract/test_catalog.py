@@ -181,7 +181,7 @@ def test_the_same_upload_brings_no_tag_back(catalog: Catalog) -> None:
 
 
 def test_an_asset_whose_original_is_gone_keeps_all_else(catalog: Catalog) -> None:
-    """What was made meanwhile too; nothing follows but a newer upload."""
+    """Its files and tags stay, and only a newer upload may follow."""
     waits = put(catalog, record(1, 1, status=Status.PROCESSING))
     done = put(catalog, record(1, 1))
 
@@ -241,7 +241,7 @@ def test_any_order_of_events_ends_with_the_newest(
 
 @pytest.mark.parametrize("number", range(4))
 def test_two_workers_with_two_uploads_leave_the_newer(catalog: Catalog, number: int) -> None:
-    """Whoever is faster, the newer upload is what is recorded in the end."""
+    """The newer upload is recorded at the end, whichever worker is faster."""
     old, new = record(number, 1), record(number, 2)
 
     first, second = together(

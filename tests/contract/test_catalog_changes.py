@@ -21,7 +21,7 @@ from worker.ports import Catalog
 
 
 def test_tags_and_attributes_change(catalog: Catalog) -> None:
-    """What is added is there, what is removed is not, the rest stays, and the revision grows."""
+    """Additions and removals are applied, everything else stays, and the revision rises."""
     asset = put(catalog, record(1)).asset
     catalog.update(asset, add_tags=["a", "b"], set_attributes={"x": "1", "y": "2"})
 
@@ -64,7 +64,7 @@ def test_a_change_of_nothing_is_no_write(catalog: Catalog) -> None:
 
 
 def test_a_change_of_what_somebody_else_changed_is_refused(catalog: Catalog) -> None:
-    """Whoever names the revision they read is told if it is no longer the current one."""
+    """A change that names an old revision is refused."""
     asset = put(catalog, record(1)).asset
     read = catalog.update(asset, add_tags=["a"])
     catalog.update(asset, add_tags=["b"], revision=read.revision)
@@ -301,7 +301,7 @@ def test_a_claim_keeps_others_out_until_it_ends(catalog: Catalog) -> None:
 
 
 def test_one_of_many_gets_a_claim(catalog: Catalog) -> None:
-    """Whoever is first; none of the others."""
+    """Only the first caller gets the claim."""
     asset = given_.asset_id(1)
 
     def claim(number: int) -> int:

@@ -135,7 +135,7 @@ def test_refusals_have_their_names(
 
 @methods
 def test_a_table_that_cannot_be_reached_is_unreachable(method: str) -> None:
-    """Nobody listens there: an error that may be retried, from each method."""
+    """Every method raises a retryable error if no server listens."""
     clients = AwsClients(
         {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
@@ -184,7 +184,7 @@ def test_reads_refused_in_part_are_asked_for_again(
 def test_deletes_refused_in_part_are_sent_again(
     client: DynamoDBClient, catalog: DynamoCatalog, naps: list[float]
 ) -> None:
-    """What a batch did not delete is deleted at the next try."""
+    """Items that a batch did not delete are deleted at the next attempt."""
     catalog.commit(record(1), entry(record(1)))
     table = catalog_table(client, catalog)
 

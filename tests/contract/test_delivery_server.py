@@ -385,7 +385,7 @@ def invalidate(get: Http, *items: str) -> None:
 
 
 def test_an_invalidation_by_tag_empties_the_caches_of_an_asset(edge: tuple[Edge, Http]) -> None:
-    """Whatever the number of its files, and of errors too; other assets stay."""
+    """All files and errors of the asset are removed; other assets stay cached."""
     made, get = edge
     other = f"/{ASSET.replace('1', '2')}/{VERSION}/large.jpg"
     for path in (URL + "medium.webp", URL + "large.webp", URL + "huge.jpg", other):
@@ -451,7 +451,7 @@ def test_the_server_refuses_an_invalidation_that_it_cannot_do(
 def test_an_origin_that_is_down_is_a_503_that_nobody_keeps(
     edge: tuple[Edge, Http], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is cached is served meanwhile."""
+    """Cached files are served meanwhile."""
     made, get = edge
     get(URL + "medium.webp")
 

@@ -109,7 +109,7 @@ def test_what_is_published_arrives(wire: Wire, count: int) -> None:
 
 
 def test_words_of_an_event_hide_none_of_ours(wire: Wire) -> None:
-    """What an event says may be called id, type or asset without changing what it is."""
+    """Fields named id, type or asset in the payload do not change the envelope."""
     event = replace(EVENT, detail={"id": "x", "type": "y", "asset": "z", "time": "", "data": 1})
 
     wire.events.publish([event])
@@ -228,7 +228,7 @@ def test_requests_keep_to_the_size_of_a_request(bus: Bus) -> None:
 
 
 def test_an_event_that_is_too_large_stops_all(bus: Bus) -> None:
-    """Nothing is sent if one of the events can never be."""
+    """No event is sent if one of them is too large."""
     large = replace(EVENT, detail={"x": "x" * BATCH_BYTES})
     with pytest.raises(EngineError):
         bus.events.publish([*numbered(12), large])

@@ -61,7 +61,7 @@ def test_what_is_no_file_is_refused_at_the_edge(edge: tuple[Edge, Http], file: s
     ],
 )  # fmt: skip
 def test_what_is_no_asset_is_refused_at_the_edge(edge: tuple[Edge, Http], path: str) -> None:
-    """Whatever a scanner tries."""
+    """Typical paths of scanners are answered with 400 or 404, without a call of the origin."""
     made, get = edge
 
     assert get(path).status in (400, 404)

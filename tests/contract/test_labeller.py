@@ -62,7 +62,7 @@ def test_the_request_and_the_answer(stubbed: Stubbed) -> None:
 
 
 def test_a_picture_of_nothing_has_no_labels(stubbed: Stubbed) -> None:
-    """Nothing seen is an answer without labels."""
+    """An empty response has no labels."""
     labeller, stub = stubbed
     stub.add_response("detect_labels", {"Labels": []})
 

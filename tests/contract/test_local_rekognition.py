@@ -66,7 +66,8 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
 
 def test_a_picture_is_recognised_whatever_its_size(local: Local) -> None:
-    """What is declared of a file is seen in its renditions, from the confidence asked for on."""
+    """Labels declared for a file are returned for its renditions, from the requested confidence
+    on."""
     seen = local.moderator.look(encoded(FLAGGED, "JPEG", quality=60), minimum=50)
     assert seen.labels == (
         ModerationLabel(name="Weapons", category="violence", confidence=88.0),
@@ -130,7 +131,7 @@ def test_it_can_be_slow(local: Local) -> None:
     ],
 )
 def test_a_mistake_in_the_file_is_said(local: Local, text: str) -> None:
-    """Nothing is taken for harmless because the file could not be read."""
+    """A mistake in the file makes every request fail, so no picture passes because of it."""
     local.declare(text)
     with pytest.raises(EngineError, match=r"rekognition\.toml|no picture"):
         local.moderator.look(encoded(FLAGGED, "JPEG"), minimum=50)

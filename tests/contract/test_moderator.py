@@ -30,7 +30,7 @@ def stubbed() -> Iterator[Stubbed]:
 
 
 def test_a_harmless_picture_has_no_labels(stubbed: Stubbed) -> None:
-    """Nothing seen is an answer without labels."""
+    """An empty response has no labels."""
     moderator, stub = stubbed
     stub.add_response("detect_moderation_labels", {"ModerationLabels": []})
 
@@ -81,7 +81,7 @@ def test_the_request_and_the_answer(stubbed: Stubbed, picture: bytes) -> None:
     ids=["empty", "no confidence", "too confident", "not a number"],
 )
 def test_an_answer_that_is_none_is_an_error(stubbed: Stubbed, answer: dict[str, Any]) -> None:
-    """Whoever answers without labels has not said that there is nothing to see."""
+    """A response without the field of labels is an error, not an empty result."""
     moderator, stub = stubbed
     stub.add_response("detect_moderation_labels", answer)
     with pytest.raises(EngineError):

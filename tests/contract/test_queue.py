@@ -105,7 +105,7 @@ def test_a_message_knows_its_story(line: Line) -> None:
 
 
 def test_attributes_travel_with_every_message(line: Line) -> None:
-    """What is said of a message is told to whoever takes it."""
+    """The receiver of a message gets its attributes."""
     told = {"Code": "unreachable", "Reason": "kein Gerät: größer"}
     line.queue.send(line.name, triples(2), attributes=told)
 
@@ -174,7 +174,7 @@ def test_batches_keep_to_the_size_of_a_request(line: Line) -> None:
 
 
 def test_a_body_that_is_too_large_stops_all(line: Line) -> None:
-    """Nothing is sent if one of the bodies can never be."""
+    """No message is sent if one body is too large."""
     with pytest.raises(EngineError):
         line.queue.send(line.name, [*triples(12), ("é" * (BATCH_BYTES // 2 + 1), "g", "large")])
     assert line.queue.depth(line.name) == 0

@@ -55,7 +55,7 @@ def rate(clients: AwsClients, table: str, clock: Clock, per_second: int = 3) -> 
 
 
 def test_a_second_has_so_many_tokens(clients: AwsClients, table: str) -> None:
-    """Whoever finds none waits for the next second, and no longer than it takes."""
+    """A caller without a token waits for the next second, and no longer."""
     clock = Clock()
     tokens = rate(clients, table, clock)
     taken = []

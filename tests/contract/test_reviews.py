@@ -69,7 +69,7 @@ def test_an_opened_review_is_read_as_it_was_written(catalog: Catalog) -> None:
     ],
 )
 def test_what_is_no_id_is_no_review(catalog: Catalog, text: str) -> None:
-    """Whatever is asked for, the answer is that there is no such review."""
+    """Every operation on an invalid id raises ReviewMissing."""
     with pytest.raises(ReviewMissing):
         catalog.review(text)
     with pytest.raises(ReviewMissing):
@@ -191,7 +191,7 @@ def test_a_review_without_a_deadline_never_expires(catalog: Catalog) -> None:
 
 
 def test_a_closed_review_stays_as_it_is(catalog: Catalog) -> None:
-    """What people have decided does not expire, and a withdrawn review takes no answer."""
+    """A decided review does not expire, and a withdrawn review accepts no decision."""
     made = catalog.open_review(question())
     done = catalog.decide_review(made.id, said("ann"))
     other = catalog.open_review(question(2))
@@ -340,7 +340,7 @@ def test_a_cursor_belongs_to_its_list(catalog: Catalog) -> None:
 
 
 def test_a_token_is_in_no_text(catalog: Catalog) -> None:
-    """Whoever prints or logs a review prints no token."""
+    """Printing or logging a review does not reveal its token."""
     made = catalog.open_review(question(token="secret-token"))
 
     assert made.token == "secret-token"

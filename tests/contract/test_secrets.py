@@ -61,7 +61,7 @@ def test_a_text_is_kept_for_some_minutes(clients: AwsClients, fresh: Callable[[s
 def test_errors_are_ours(
     stubbed: tuple[ParameterSecrets, Stubber], code: str, kind: type[SafelightError]
 ) -> None:
-    """What Systems Manager refuses has the class that says whether to try again."""
+    """Errors of Systems Manager map to classes with the right ``retryable``."""
     secrets, stub = stubbed
     stub.add_client_error("get_parameter", code, "no", 400)
     with pytest.raises(kind):

@@ -151,7 +151,7 @@ def test_other_failures_are_errors_of_ours(
     raised: Exception,
     expected: type[Exception],
 ) -> None:
-    """What the transfer library raises is mapped."""
+    """Errors of the transfer library are mapped."""
 
     def fail(*_: object) -> None:
         raise raised

@@ -427,7 +427,8 @@ def test_a_film(told: Account, golden: Golden) -> None:
 
 
 def test_a_film_whose_jobs_fail(told: Account, golden: Golden) -> None:
-    """Nothing is decided, the timeline says why, and another attempt is another run."""
+    """The upload stays undecided, the timeline gives the reason, and another attempt is a new
+    run."""
     _, named = waiting(told, 23, "fails.mp4", FILM)
     failed = {"kind": "transcode", "state": "failed", "error": "E", "cause": "C"}
     done = finished(told, named, failed)
@@ -577,7 +578,7 @@ def encoded(items: Mapping[Any, Any]) -> list[Any]:
 
 
 def test_submitted_jobs(told: Account, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
-    """What Batch is asked for, of each kind with its defaults, and with everything that is said."""
+    """The requests to Batch for each kind, with defaults and with all parameters."""
     intake = told.named("intake")
     for name in ("a.png", "b.png", "f.mp4"):
         data = FILM if name == "f.mp4" else png(64, 48)

@@ -122,7 +122,7 @@ def test_an_unknown_workflow_is_a_mistake_of_the_deployment(floor: Floor) -> Non
     ids=["nan", "bytes", "large"],
 )
 def test_impossible_payloads_are_defects(floor: Floor, payload: dict[str, object]) -> None:
-    """What is not JSON, or too much of it, is refused before anything starts."""
+    """A payload that is not JSON or too large is refused before an execution starts."""
     with pytest.raises(EngineError):
         floor.workflows.start("waits", "one", payload)
     assert floor.payloads("waits") == []
@@ -189,7 +189,7 @@ def test_a_refused_token_is_said_by_its_code(said: str) -> None:
 
 @pytest.mark.parametrize("said", ["ThrottlingException", "ServiceUnavailable", "AccessDenied"])
 def test_another_failure_of_an_answer_is_no_refusal(said: str) -> None:
-    """Whoever waits is still there: the answer is given again."""
+    """The task still waits, so the answer may be retried."""
     body = json.dumps({"__type": said, "message": "told so by a test"}).encode()
     failing = Canned(
         status=503 if said == "ServiceUnavailable" else 400,

@@ -309,7 +309,7 @@ ACCEPTS = st.lists(
     file=st.sampled_from(["large", "w/auto", "w/640"]),
 )
 def test_no_header_is_an_error(headers: dict[str, str], file: str) -> None:
-    """Whatever is sent, the answer is one of the fixed keys."""
+    """For any headers the result is one of the fixed keys."""
     key = chosen(file, *headers.items(), function=_FUNCTION)
 
     assert key is not None

@@ -91,7 +91,7 @@ def test_a_figure_is_the_statistic_of_a_period() -> None:
 
 
 def test_a_band_knows_the_hours_of_the_week() -> None:
-    """What is usual at noon is not at night."""
+    """A value that is usual at noon is unusual at night."""
     hour, week = 3600, 7 * 24 * 3600
     history = {
         second: (100.0 if second // hour % 24 == 12 else 10.0) + (second // week)

@@ -75,7 +75,7 @@ def test_buckets_are_kept_unless_told(ordered: Declaration, chosen: Declaration)
 
 
 def test_browsers_may_upload_and_see_the_tags_of_parts(ordered: Declaration) -> None:
-    """Whoever sends parts must name each one's ETag at the end; CORS hides it unless told."""
+    """Completing an upload needs the ETag of each part, which CORS hides unless it is exposed."""
     (cors,) = ordered.of("s3/BucketCorsConfiguration")
 
     assert cors.name == "intake"

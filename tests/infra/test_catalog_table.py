@@ -49,7 +49,7 @@ def test_each_of_its_switches_can_be_off(chosen: Declaration) -> None:
 
 
 def test_the_table_is_paid_by_request_unless_told(ordered: Declaration) -> None:
-    """Nothing is provisioned, and nothing follows the load."""
+    """The table has no provisioned capacity and no auto scaling."""
     table = ordered.one("dynamodb/Table", "catalog")
 
     assert not {"readCapacity", "writeCapacity"} & {*table.inputs}

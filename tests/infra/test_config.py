@@ -201,7 +201,8 @@ def test_who_watches_the_cost_has_an_address(cost: dict[str, Any]) -> None:
     ],
 )
 def test_values_that_do_not_go_together(intake: dict[str, Any], path: str) -> None:
-    """What AWS would refuse, or what would leave the sandbox no room or time, is refused here."""
+    """Values that AWS would refuse, or that leave the sandbox too little memory or time, are
+    refused."""
     assert set(_mistakes({"intake": intake})) == {path}
 
 
@@ -238,7 +239,7 @@ def test_the_program_says_mistakes_without_a_traceback() -> None:
 
 
 def test_a_key_that_is_no_object_is_a_mistake() -> None:
-    """What cannot be decoded is reported like any other value."""
+    """A value that cannot be decoded is reported like any other mistake."""
     with pytest.raises(pulumi.RunError, match="intake: must be a map"):
         declare({"intake": "{not json"})
 

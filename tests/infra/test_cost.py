@@ -164,7 +164,7 @@ def test_a_budget_is_one_that_the_service_takes(chosen: Declaration) -> None:
 
 
 def test_the_daily_limit_is_told_to_the_functions(chosen: Declaration) -> None:
-    """Whoever counts, and whoever puts work off."""
+    """The functions that count work or pause it get the limit."""
     for name in ("ledger", "ingest", "workflow"):
         told = chosen.one("lambda/Function", name).inputs["environment"]["variables"]
         assert told["SAFELIGHT_DAILY_LIMIT"] == "75"

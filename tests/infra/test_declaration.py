@@ -25,7 +25,7 @@ def counts(declared: Declaration) -> dict[str, int]:
 def test_a_configuration_is_exactly_these_resources(
     name: str, golden: Golden, request: pytest.FixtureRequest
 ) -> None:
-    """Nothing more and nothing less: an option adds its own resources and no others."""
+    """An option adds exactly its own resources."""
     golden.check_part("counts", name, counts(request.getfixturevalue(name)))
 
 
@@ -83,7 +83,7 @@ def test_every_resource_has_a_component_for_a_parent(ordered: Declaration) -> No
 
 
 def test_the_exported_environment_is_the_functions_own(ordered: Declaration) -> None:
-    """What the local workers get is what the function gets; their spans go elsewhere."""
+    """Local workers get the environment of the function, except the destination of spans."""
     variables = dict(ordered.one("lambda/Function", "ingest").inputs["environment"]["variables"])
     traced = {name: variables.pop(f"SAFELIGHT_TRACE_{name}") for name in ("TO", "PERCENT")}
 
@@ -108,7 +108,7 @@ def test_the_environment_is_one_that_the_worker_accepts(ordered: Declaration) ->
 
 
 def test_the_command_line_is_told_where_everything_is(ordered: Declaration) -> None:
-    """What the function is told, and what commands alone ask for."""
+    """The variables of the function, and those for commands only."""
     settings = Settings.from_environment(ordered.exports["environment"])
 
     assert settings.batch_prefix == "safelight-test"

@@ -74,7 +74,7 @@ def test_an_asset_can_be_taken_from_every_edge_by_its_tag(ordered: Declaration) 
 
 
 def test_a_rendition_is_a_file_and_never_a_page(ordered: Declaration) -> None:
-    """What somebody has uploaded runs nothing, even on its own in a tab beside the console."""
+    """An uploaded file cannot run scripts, even if it is opened in a tab on the console's host."""
     headers = ordered.one("cloudfront/ResponseHeadersPolicy", "delivery").inputs
     security = headers["securityHeadersConfig"]
     content = security["contentSecurityPolicy"]

@@ -168,7 +168,7 @@ def served(aws: EmulatorClients, tmp_path: Path) -> Iterator[Callable[[], Engine
 
 
 def test_a_name_is_made_once(served: Callable[[], Engine]) -> None:
-    """What the program does not name keeps the name that it got; a new resource gets a new one."""
+    """A generated name stays on updates; a new resource gets a new name."""
     engine = served()
     first = values(engine.check(QUEUE, {"fifoQueue": True}).inputs)
     assert first["name"] == "it-1a2b3c4.fifo"

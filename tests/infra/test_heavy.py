@@ -191,7 +191,8 @@ def test_machines_may_join_clusters_of_this_stack_and_write_the_log_of_jobs(
 
 
 def test_no_policy_of_somebody_elses_is_attached(full: Declaration) -> None:
-    """What a role may do is what is read here, not what AWS makes of it next year."""
+    """The permissions of a role are all in this repository, because AWS may change managed
+    policies."""
     assert not full.of("iam/RolePolicyAttachment")
     for role in full.of("iam/Role"):
         assert not {"managedPolicyArns", "inlinePolicies"} & {*role.inputs}

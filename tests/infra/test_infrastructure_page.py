@@ -74,7 +74,7 @@ def test_every_resource_says_what_it_is_for(everything: Components) -> None:
 
 
 def test_the_command_is_there() -> None:
-    """What the message of a stale page says can be run."""
+    """The command in the message of a stale page exists."""
     target = COMMAND.removeprefix("make ")
 
     assert f"\n{target}:" in Path(HOME.parent / "Makefile").read_text("utf-8")

@@ -248,7 +248,7 @@ def test_a_call_that_nobody_waits_for_loses_no_upload(ordered: Declaration) -> N
 
 
 def test_functions_are_traced_unless_told(ordered: Declaration, bare: Declaration) -> None:
-    """What has our code writes its spans; the few lines of Python before the queue have none."""
+    """Functions with Safelight's code write spans; the small grouping function writes none."""
     may = ("xray:PutSpans", "xray:PutSpansForIndexing")
     wanted = {"SAFELIGHT_TRACE_TO": "xray", "SAFELIGHT_TRACE_PERCENT": "1"}
     for declared, name, traced in (

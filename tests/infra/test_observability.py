@@ -121,7 +121,7 @@ def test_slow_is_near_the_timeout(ordered: Declaration) -> None:
 
 
 def test_one_alarm_sums_up_that_uploads_are_not_processed(ordered: Declaration) -> None:
-    """What a person is woken for."""
+    """The composite alarm combines the urgent alarms."""
     rule = ordered.one("cloudwatch/CompositeAlarm", "not-processed").inputs["alarmRule"]
 
     assert rule == " OR ".join(
@@ -395,7 +395,7 @@ def test_dimensions_are_searched_for_by_their_names(ordered: Declaration) -> Non
 
 
 def test_functions_and_jobs_know_the_namespace(ordered: Declaration) -> None:
-    """What they count and what is shown is in one namespace, the stack's own."""
+    """Metrics are emitted and shown in the same namespace, that of the stack."""
     functions = [
         one.inputs["environment"]["variables"]
         for one in ordered.of("lambda/Function")

@@ -122,7 +122,7 @@ def test_every_mistake_is_named_at_once() -> None:
 
 
 def test_without_a_region_it_is_a_symbol() -> None:
-    """Nothing in the configuration says it, and nobody is asked."""
+    """Without a configured region the plan has a placeholder and makes no lookup."""
     declared = program.declare("dev", {}, region=None)
     found = plans.plan_of(declared, stack="dev", region=None, root=HOME.parent)
 
@@ -163,7 +163,7 @@ def test_a_type_nobody_knows_has_its_inputs() -> None:
 
 
 def test_a_provider_for_another_region_answers_with_it() -> None:
-    """What a look-up through it says is that region."""
+    """A lookup through the provider returns its region."""
     mocks = PlaceholderMocks(stack="dev", region="eu-central-1")
     america, _ = mocks.new_resource(
         MockResourceArgs(
@@ -267,7 +267,7 @@ def test_a_plan_is_kept_whoever_stops_reading() -> None:
 def test_a_plan_is_data_with_json(
     kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a program reads; --out writes the same, --against compares with it."""
+    """--json and --out give the same plan as data, and --against compares with it."""
     out = tmp_path / "main.json"
     assert run(["infra", "plan", "--json", "--out", str(out)]) == 0
     body = json.loads(capsys.readouterr().out)

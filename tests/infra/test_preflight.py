@@ -196,7 +196,7 @@ def test_a_stack_is_read_as_it_is_declared(stack: Declaration) -> None:
 
 
 def test_a_bare_stack_needs_functions_alone(bare: Declaration) -> None:
-    """What is off asks for nothing."""
+    """Disabled components need no quota."""
     (one,) = preflight.demands(bare)
 
     assert one.quota is quotas.CONCURRENCY

@@ -33,7 +33,7 @@ def test_a_preset_keeps_every_rule(preset: tuple[str, Declaration]) -> None:
 
 
 def test_a_stack_to_try_things_in_can_be_destroyed_whole() -> None:
-    """What holds data lets go of it; in production it does not."""
+    """Resources with data can be deleted in dev, but not in prod."""
     kinds = {"s3/Bucket": "forceDestroy", "ecr/Repository": "forceDelete"}
     for name, free in (("dev", True), ("prod", False)):
         declared = presets.declared(name)

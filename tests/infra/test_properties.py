@@ -23,7 +23,7 @@ def _check(config: dict[str, Any], stack: str = LONGEST_STACK) -> None:
 @example(config=configs.switched(on=True))
 @given(config=configs.configs)
 def test_every_accepted_configuration_keeps_every_rule(config: dict[str, Any]) -> None:
-    """Whatever is chosen: nothing public, nothing unbounded, nothing without a name."""
+    """For any accepted configuration no resource is public, unbounded or unnamed."""
     _check(config)
 
 

@@ -42,7 +42,7 @@ def test_lambda_may_pull_for_functions_of_this_stack_only(ordered: Declaration) 
 
 
 def test_machines_may_pull_the_image_of_jobs_and_no_other(ordered: Declaration) -> None:
-    """Whatever repository it lies in, one of ours or not."""
+    """The policy names only the repository of the Batch image, wherever it is."""
     rights = {
         action: one["Resource"]
         for one in ordered.one("iam/RolePolicy", "machine").statements()

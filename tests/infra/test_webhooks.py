@@ -70,7 +70,7 @@ def test_every_type_needs_no_filter() -> None:
 
 
 def test_the_function_may_read_its_queues_and_secrets_and_nothing_else() -> None:
-    """What it cannot deliver it puts into the dead letters itself, with the reason."""
+    """It may also put undeliverable events into the dead-letter queue, with the reason."""
     queues = [f"arn:aws:sqs:safelight-test-webhook-{name}" for name in ENDPOINTS]
     path = "arn:aws:ssm:eu-central-1:123456789012:parameter/safelight-test-webhooks"
     rights = {
@@ -177,7 +177,7 @@ def test_mistakes_are_told_before_anything_is_made(endpoints: Any, said: str) ->
 
 
 def test_the_most_endpoints_fit_into_the_variables_of_a_function() -> None:
-    """What passes the check leaves the function with less than the 4 KB that Lambda takes."""
+    """The largest configuration that passes the check stays below Lambda's limit of 4 KB."""
     most = {
         f"endpoint-number{number}": {"url": f"https://a.example/{'x' * 50}", "events": ["asset.*"]}
         for number in range(7)

@@ -157,7 +157,7 @@ def test_what_is_deleted_stays_so(api: ApiClient, running: Running, tmp_path: Pa
 
 
 def test_a_focal_point_moves_the_cuts(api: ApiClient, tmp_path: Path) -> None:
-    """What is cut is another file afterwards; what shows the whole picture looks as before."""
+    """Cropped renditions change; uncropped renditions stay the same."""
     begun = api.upload("focus.jpg", photo(tmp_path, colour="plum"))
     asset = begun["asset"]
     until(lambda: api.get(f"/assets/{asset}")["status"] == "accepted")

@@ -180,7 +180,7 @@ def recorded(app: Application, key: str, data: bytes) -> AssetRecord | None:
 
 @pytest.mark.timeout(SECONDS + 120)
 def test_every_upload_ends_with_exactly_one_correct_record(tmp_path: Path) -> None:
-    """Whatever is doubled, shuffled, throttled and killed."""
+    """This holds under duplicated and shuffled messages, throttling and kills."""
     dice = random.Random(20261122)
     with ExitStack() as stack:
         copy_deployed(tmp_path / "data", port := free_port())

@@ -181,7 +181,7 @@ def test_a_killed_process_is_gone_on_from(
 
 
 def test_a_file_that_changes_is_given_up(access: tuple[str, str], tmp_path: Path) -> None:
-    """What was sent of it goes, and the caller learns why."""
+    """The sent parts are removed, and the caller gets an error with the reason."""
     file = noise(tmp_path / "changes.bin", 2 * PART)
 
     def change(sent: int, _size: int) -> None:

@@ -85,7 +85,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_an_upload_arrives_in_the_standard_queue(stack: Stack) -> None:
-    """Whatever its key: the event names the object that was put."""
+    """The event names the stored object, for any key."""
     bucket = stack.outputs["intakeBucket"]
     key = "ab/Ferien 2024 + Grüße.jpg"
 
@@ -305,7 +305,7 @@ def test_everything_that_can_be_switched_on_is_created_or_registered(tmp_path: P
 
 
 def test_a_kept_state_is_found_again(stack: Stack) -> None:
-    """What was there before the restart still is, and a repeated deploy has not touched it."""
+    """Data survives a restart and a repeated deployment."""
     answer = stack.s3.get_object(Bucket=stack.outputs["intakeBucket"], Key="kept")
     assert answer["Body"].read() == b"1"
 
@@ -324,7 +324,7 @@ def test_a_mistaken_configuration_is_said_in_lines(tmp_path: Path, stack: Stack)
 
 
 def test_an_emulator_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
-    """Nobody listens: a named error, soon."""
+    """Without an emulator the deployment fails quickly with a clear error."""
     endpoint = f"http://127.0.0.1:{free_port()}"
 
     with pytest.raises(EmulatorError) as caught:

@@ -100,7 +100,7 @@ def texts(clients: RootClients, place: Any = None) -> tuple[list[str], str]:
 
 
 def test_a_change_and_its_record_in_the_stream_are_one(kept: Kept) -> None:
-    """What was answered for is in the stream after a kill, once, and a reader goes on behind it."""
+    """After a kill every answered change is in the stream once, and a reader continues after it."""
     clients = kept.start()
     make_table(clients)
     stream: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}

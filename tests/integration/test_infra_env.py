@@ -16,7 +16,7 @@ SAFELIGHT = Path(sys.executable).with_name("safelight")
 
 
 def test_commands_find_a_deployed_stack(running: Running, tmp_path: Path) -> None:
-    """What the program exports is all they need; what another stack had set is gone."""
+    """The exported variables suffice, and variables of another stack are unset."""
     outputs = shlex.quote(str(running.data / OUTPUTS))
     (tmp_path / "picture.jpg").write_bytes(b"not really")
     me = shlex.quote(str(SAFELIGHT))

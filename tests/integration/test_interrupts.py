@@ -92,7 +92,8 @@ def test_samples_leave_whole_files_alone(tmp_path: Path) -> None:
 
 
 def test_a_signal_while_a_library_calls_back_is_not_forgotten(tmp_path: Path) -> None:
-    """What is raised in a function that libvips calls would be printed and lost."""
+    """An exception in a callback of libvips would be printed and lost, so the signal is delivered
+    again."""
     script = """
 import os, signal, time
 from worker.entrypoints.interrupts import interrupting

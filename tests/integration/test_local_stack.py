@@ -227,7 +227,7 @@ def test_objects_from_before_are_backfilled(running: Running, tmp_path: Path) ->
 
 
 def test_cache_tags_are_given_to_what_lacks_them(running: Running, tmp_path: Path) -> None:
-    """What ingest made and copied has them; what was written before tags gets them, once."""
+    """Files of ingest have the tags; older files get them, once."""
     app, bucket = running.app, running.app.settings.delivery_bucket
     first = running.json("put", picture(tmp_path, "tagged.jpg", "teal"), "--wait")
     same = (tmp_path / "tagged.jpg").rename(tmp_path / "tagged again.jpg")

@@ -125,7 +125,8 @@ def decide(running: Running, asset: str, choice: str) -> None:
 
 
 def test_each_outcome_from_upload_to_viewer(moderated: Running, tmp_path: Path) -> None:
-    """What passes is served; what is held, blurred or rejected is what its outcome says."""
+    """Passed pictures are served; held, blurred and rejected pictures get the response of their
+    outcome."""
     running = moderated
     declare(running, tmp_path, "harmless", "held", "blurred", "rejected")
     assets = {name: put(running, tmp_path, name) for name in list(SEEN)[:4]}

@@ -178,7 +178,7 @@ def test_nobody_answers(hasty: Approval) -> None:
 
 
 def test_a_token_works_once(machine: Approval) -> None:
-    """Who answers second is told so, and changes nothing."""
+    """A second answer is refused and changes nothing."""
     run = machine.run()
     token = machine.asked("approve")["token"]
     machine.workflows.answer(token, {"outcome": "rejected"})
@@ -224,7 +224,8 @@ def test_a_word_that_no_stage_has_is_a_failure(
 
 
 def test_a_branch_that_fails_stops_the_others_and_is_compensated(machine: Approval) -> None:
-    """Nothing is published; the original is safe; the end has the name that the file says.
+    """The asset is not published, its original is in quarantine, and the execution fails with the
+    configured name.
 
     The embedded AWS waits for the other branches, which AWS stops.
     """

@@ -125,7 +125,7 @@ def test_a_flagged_picture_is_served_once_a_person_has_approved_it(
 def test_what_the_moderator_sees_nothing_in_is_served(
     page: Page, running: Running, tmp_path: Path
 ) -> None:
-    """Nobody is asked about it."""
+    """No review is opened for it."""
     calm = tmp_path / "calm.jpg"
     Image.radial_gradient("L").resize((640, 400)).convert("RGB").save(calm)
     choose(page, calm)

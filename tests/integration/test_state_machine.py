@@ -246,7 +246,7 @@ def test_a_failed_job_is_reported_when_all_have_ended(machine: Machine) -> None:
 
 
 def test_neither_video_nor_image_fails_at_once(machine: Machine) -> None:
-    """Nobody knows what to do with it."""
+    """The workflow has no branch for it."""
     found = machine.ended(machine.run(media="sound"))
 
     assert (found["status"], found["error"]) == ("FAILED", "UnknownMedium")

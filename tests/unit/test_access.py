@@ -98,7 +98,7 @@ def test_a_held_asset_is_closed_to_its_last_file(status: Status) -> None:
 
 
 def test_a_published_asset_is_open_again_under_the_same_addresses() -> None:
-    """Nothing is copied or written again; what a version before has left stays closed."""
+    """No file is copied or written again, and files of an earlier version stay closed."""
     world = World()
     before = world.store.keys("delivery")
     world.access.hold(ASSET)

@@ -53,7 +53,7 @@ def test_the_environment_decides_where_to() -> None:
 
 
 def test_without_an_endpoint_it_is_aws() -> None:
-    """Nothing said means the real service in the region."""
+    """Without an endpoint variable clients use the real service in the region."""
     clients = AwsClients({"AWS_DEFAULT_REGION": "eu-central-1", "AWS_ENDPOINT_URL": ""})
 
     assert clients.sqs.meta.endpoint_url == "https://sqs.eu-central-1.amazonaws.com"

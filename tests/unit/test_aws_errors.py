@@ -123,7 +123,8 @@ def test_the_message_says_what_was_asked_and_what_was_answered() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_every_error_of_botocore_has_a_name(kind: type[boto.BotoCoreError]) -> None:
-    """Whatever botocore raises becomes one of ours on one line, and keeps its cause."""
+    """Every exception of botocore maps to a SafelightError with a message of one line and its
+    cause."""
     error = made(kind)
     with pytest.raises(SafelightError) as caught, aws_call("ask"):
         raise error
@@ -161,6 +162,6 @@ def test_what_happens_before_an_answer(
 
 
 def test_other_errors_pass() -> None:
-    """What is not AWS's is not touched."""
+    """Other exceptions are not mapped."""
     with pytest.raises(KeyError), aws_call("ask"):
         raise KeyError("ours")

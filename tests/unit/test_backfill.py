@@ -95,7 +95,7 @@ class Run:
     moment=st.datetimes(min_value=datetime(2006, 3, 14)),  # noqa: DTZ001 - strategies want it so
 )
 def test_a_real_event_is_newer_than_any_listed_object(real: int, moment: datetime) -> None:
-    """Whatever S3's 16 to 18 digits are and whenever the object was modified, the event wins."""
+    """The event wins for any sequencer of S3's 16 to 18 digits and any time of modification."""
     listed = backfill.sequencer_of(f"{moment}")
 
     for text in (f"{real:016X}", f"00{real:016X}"[:18]):
@@ -165,7 +165,8 @@ def test_a_stopped_run_goes_on_where_it_was() -> None:
 
 
 def test_a_queue_that_fails_loses_nothing() -> None:
-    """What was not taken is sent by the next run; progress is kept after a send, never before."""
+    """The next run sends messages that the queue did not accept; progress is stored after a send,
+    never before."""
     run = Run()
     run.queue.fuse.burns_at = 3
     run.queue.fuse.error = lambda: Throttled("slow down")
@@ -320,7 +321,7 @@ def test_old_versions_and_delete_markers_are_no_objects(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_of_another_form_is_named(tmp_path: Path, text: str, says: str) -> None:
-    """Nothing is left out silently: the error says which row and what is wrong with it."""
+    """A bad row is never skipped silently: the error names the row and the mistake."""
     with pytest.raises(InputError, match=says):
         list(open_inventory(inventory(tmp_path, text)).after(""))
 

@@ -87,7 +87,7 @@ def test_a_live_or_finished_job_of_the_name_is_that_job(stubs: Stubs) -> None:
 
 
 def test_of_two_that_are_submitted_at_once_the_older_stays(stubs: Stubs) -> None:
-    """Whoever submitted the younger one stops it and is told of the other."""
+    """The submitter of the younger job stops it and gets the id of the older one."""
     name = REQUEST.name
     stubs.free()
     stubs.submitted(
@@ -132,7 +132,7 @@ def test_a_command_that_is_too_long_is_not_sent(stubs: Stubs) -> None:
 def test_errors_of_batch_become_ours(
     stubs: Stubs, code: str, status: int, error: type[SafelightError]
 ) -> None:
-    """What can be tried again is retryable; what Batch refuses says why in one line."""
+    """Transient errors are retryable; refusals of Batch have a message of one line."""
     stubs.free()
     stubs.batch.add_client_error(
         "submit_job", service_error_code=code, service_message="no\n such", http_status_code=status

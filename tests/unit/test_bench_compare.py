@@ -173,7 +173,7 @@ def test_answer_without_figures_is_no_answer(tmp_path: Path) -> None:
 
 
 def test_printing_library_does_not_break_the_protocol(tmp_path: Path) -> None:
-    """What a library prints goes to the log, and the answers still come through."""
+    """Output of a library goes to the log, and the results still arrive."""
     code = (
         "from worker.bench.implementations import measure, serve\n"
         "def work(data, seconds):\n"
@@ -303,7 +303,7 @@ def test_sharp_is_installed_once(tmp_path: Path) -> None:
     ],
 )
 def test_failed_installation_is_said(tmp_path: Path, script: str, words: str) -> None:
-    """What npm said, or that it did nothing, is the reason that sharp is not measured."""
+    """The message of npm, or its lack of effect, is the reason why sharp is not measured."""
     programs = {"node": "/bin/node", "npm": program(tmp_path / "npm", script)}
     with pytest.raises(SharpMissing, match=words):
         find_sharp(tmp_path / "cache", which=programs.get)

@@ -100,7 +100,7 @@ def test_figures_that_just_meet_their_goals_say_so() -> None:
 
 
 def test_figures_that_miss_say_so_too() -> None:
-    """Nothing is rounded into a goal."""
+    """A figure that misses its goal is not rounded up to it."""
     found = report.checks(figures(ours_rate=89.9, memory=60.1))
     assert [one.name for one in found if not one.met] == [
         *(f"rate ÷ thumbor, {label}, from the stored" for label in ("JPEG", "WebP", "AVIF")),
@@ -299,7 +299,8 @@ def screenshot(*, shown: float = 1.0, coarse: bool = False) -> bytes:
 
 
 def test_a_coarse_picture_is_a_whole_one() -> None:
-    """What counts is that each part is there; the final one differs in detail only."""
+    """A coarse picture counts if every part is visible; the final picture differs only in
+    detail."""
     shown, psnr = phone.compare(screenshot(coarse=True), screenshot(), 300)
     assert shown >= phone.WHOLE
     assert psnr > 20

@@ -60,7 +60,7 @@ def test_a_function_is_timed_from_its_event_to_its_answer(api: RuntimeApi) -> No
 
 
 def test_an_error_of_the_function_is_told_from_an_answer(api: RuntimeApi) -> None:
-    """What it posts as an error has failed, whatever it says."""
+    """A response posted to the error path counts as a failure, whatever its content."""
     thread = function(api, "error", b'{"errorType": "SettingsError"}')
 
     found = api.invoke({}, lambda: "")

@@ -39,7 +39,7 @@ def test_figures_that_meet_their_goals_say_so() -> None:
 
 
 def test_figures_that_miss_say_so_too() -> None:
-    """Nothing is rounded into a goal."""
+    """A figure that misses its goal is not rounded up to it."""
     worse = replace(
         FIGURES,
         parts_run=Cost(wall_seconds=63.1, cpu_seconds=116.0),

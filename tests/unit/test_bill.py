@@ -206,7 +206,7 @@ def test_another_preset_is_another_bill() -> None:
 
 
 def test_lines_follow_the_choices() -> None:
-    """What is not there costs nothing; what is there has a line."""
+    """Every used resource has a line, and unused resources have none."""
     assert "Lambda SnapStart, kept" in {one.name for one in priced(Design(snap_start=True)).lines}
     names = {one.name for one in priced(Design(ordering="standard", delivery=False)).lines}
     assert not {one for one in names if "FIFO" in one or "CloudFront" in one or "Pipes" in one}
@@ -426,7 +426,7 @@ def test_compute_of_a_million_by_hand() -> None:
 def test_more_work_never_lowers_the_compute(
     changes: dict[str, Any], plan: str, *, managed: bool
 ) -> None:
-    """Whatever is added to a design, its compute is not less than without it."""
+    """Adding work to a design never lowers the cost of compute."""
     design = Design(compute_plan=plan, managed=managed, second_format="")
     more = replace(design, second_format="webp" if "lazy" in changes else "", **changes)
     assert priced(more).compute_of_a_million > priced(design).compute_of_a_million

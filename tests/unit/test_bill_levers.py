@@ -91,7 +91,7 @@ def test_the_goals_of_ten_million_a_day() -> None:
 
 
 def test_plans_are_sized_by_the_quietest_hour() -> None:
-    """What is committed to is used in every hour, so none of it is lost."""
+    """The commitment is used in every hour, so none of it is wasted."""
     found = {one.name: one for one in commitments(model())}
     duration = sum(one.usd for one in model().bill().lines if one.unit == "GB-s") / 730
 

@@ -107,7 +107,7 @@ def test_without_a_limit_nobody_is_asked(ledger: Silent) -> None:
 def test_a_table_that_does_not_answer_changes_nothing(
     breaker: Breaker, ledger: Silent, times: Times, *, tripped: bool
 ) -> None:
-    """What was known before holds: work neither stops nor starts by an outage."""
+    """The last known state stays in force: an outage neither pauses nor resumes work."""
     if tripped:
         ledger.trip(TRIP)
     before = breaker.paused()

@@ -157,7 +157,7 @@ def test_recipes_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_recipes_show_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What ``show`` prints is a recipe file."""
+    """The output of ``show`` is a valid recipe file."""
     assert run(["recipes", "show", "default"]) == 0
     copy = tmp_path / "copy.toml"
     copy.write_text(capsys.readouterr().out)

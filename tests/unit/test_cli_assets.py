@@ -246,7 +246,7 @@ class Terminal(io.StringIO):
 def test_a_person_is_erased_only_on_purpose(
     world: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever is at a terminal types the name again; a script says --yes."""
+    """At a terminal the name must be typed again; a script needs --yes."""
     kept = world.record("1.jpg", owner="anna")
     rm = ("assets", "rm", "--owner", "anna")
 

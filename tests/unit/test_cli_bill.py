@@ -65,7 +65,7 @@ def test_a_price_that_is_not_known_stops_the_bill_that_needs_it() -> None:
 
 
 def test_the_region_of_the_preset_can_be_priced(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the note of the first bill says works; what is guessed is named; the bill is dearer."""
+    """The command in the note works, filled prices are named, and the bill is higher."""
     assert run(["cost", "--json"]) == 0
     plain = capsys.readouterr()
     assert "prices are not known: --region eu-central-1 --fill" in plain.err
@@ -160,7 +160,7 @@ def test_durations_of_large_photos_are_scaled_to_small_ones(
 def test_durations_of_something_else_are_told(
     changes: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was measured and what is priced are compared in words."""
+    """Notes describe the differences between the measured and the priced configuration."""
     path = tmp_path / "durations.json"
     seen = replace(curve(m885=0.5, m1769=0.4), **({"batch": 1} | changes))
     path.write_text(tuning_curve.written(seen))

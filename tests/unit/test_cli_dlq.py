@@ -144,7 +144,7 @@ def test_what_waits_for_people_or_a_workflow_is_not_settled(world: Pipeline) -> 
 
 
 def test_changes_that_were_not_told_are_shown_and_stay(world: Pipeline) -> None:
-    """Nothing reads their queue, so they are not sent back; they can be dropped."""
+    """No function reads their queue, so they cannot be redriven, only dropped."""
     key = {"PK": {"S": f"ASSET#{ASSET}"}, "SK": {"S": "META"}}
     change = {"dynamodb": {"Keys": key}}
     untold = {"code": "internal", "reason": "the body is damaged", "record": change}

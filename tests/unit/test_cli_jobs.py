@@ -469,5 +469,5 @@ def test_an_age_is_a_number_and_a_unit(seconds: int, said: str) -> None:
 
 @pytest.mark.parametrize("time", ["", "soon", "2026-01-01T00:00:00"])
 def test_an_unknown_time_has_no_age(time: str) -> None:
-    """Nothing is guessed about a time without its zone."""
+    """A time without a zone has no age."""
     assert age_text(time, datetime(2026, 1, 2, tzinfo=UTC)) == ""

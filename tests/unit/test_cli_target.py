@@ -23,7 +23,8 @@ def pairs(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple
 
 
 def test_the_queue_before_the_pipe_is_looked_into_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the pipe fails on ends there; it goes back to the pipe, as S3 has sent it."""
+    """Messages that the pipe failed on are dead letters there, and are sent back to the pipe in
+    S3's form."""
     before = QueuePair(
         queue="https://sqs.example/u", dead_letters="https://sqs.example/u-dead", direct=False
     )
@@ -41,7 +42,7 @@ def test_the_workflow_has_dead_letters_and_no_queue(monkeypatch: pytest.MonkeyPa
 
 
 def test_invalidations_have_a_queue_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is sent back to it is not wrapped as an upload is."""
+    """Messages sent back to it are not wrapped like uploads."""
     queue, dead = "https://sqs.example/invalidations", "https://sqs.example/invalidations-dead"
     told = {"SAFELIGHT_INVALIDATIONS_QUEUE_URL": queue, "SAFELIGHT_INVALIDATIONS_DLQ_URL": dead}
 

@@ -123,12 +123,12 @@ def test_a_receiver_that_refuses_is_an_error(
 
 
 def test_a_test_without_a_secret_says_what_to_do(world: Pipeline) -> None:
-    """Nothing is sent unsigned."""
+    """No unsigned request is sent."""
     assert world.error("webhooks", "test", "shop")["code"] == "secret_missing"
 
 
 def test_a_line_of_the_events_can_be_sent(world: Pipeline, tmp_path: Path) -> None:
-    """What events tail prints goes into the queue of the endpoint."""
+    """A line of ``events tail`` can be put into the queue of the endpoint."""
     file = tmp_path / "event.json"
     file.write_text(json.dumps(EVENT))
     assert world.json("webhooks", "send", "shop", file) == {"endpoint": "shop", "event": "e1"}

@@ -44,7 +44,7 @@ def test_a_file_is_compiled_to_what_is_deployed(
 def test_mistakes_are_listed_and_end_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is compiled, and nothing written, of a file that has some."""
+    """A file with mistakes is neither compiled nor written."""
     file, out = tmp_path / "strict.toml", tmp_path / "machine.json"
     file.write_text(OWN.replace('next = "people"', 'next = "peple"'), "utf-8")
     assert run(["workflow", "lint", str(file)]) == 1

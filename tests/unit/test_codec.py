@@ -43,7 +43,7 @@ STORED = (AssetRecord, LogEntry, JobRecord, Probe, Metadata, Verdict, ObjectVers
 
 @given(st.one_of([st.from_type(kind) for kind in STORED]))
 def test_every_value_of_every_stored_class_comes_back(value: Any) -> None:
-    """Whatever the fields hold, what is built from its JSON equals it."""
+    """A value rebuilt from its JSON equals the original, for any field values."""
     try:
         written = json.dumps(plain(value))
     except EngineError:
@@ -73,7 +73,7 @@ def test_no_stored_class_was_forgotten() -> None:
 
 
 def test_defaults_are_left_out() -> None:
-    """What a class would fill in itself is not stored."""
+    """Default values are not stored."""
     line = LogEntry(time="t", kind="k")
 
     assert plain(line) == {"time": "t", "kind": "k"}
@@ -181,7 +181,7 @@ def test_a_number_that_is_none_is_a_defect(number: float) -> None:
 
 
 def test_reading_records_needs_no_library() -> None:
-    """Nothing beyond the standard library is imported: a cold start pays for each module."""
+    """Only the standard library is imported, because each module slows a cold start."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import worker.adapters.aws.dynamodb.schema, worker.codec, worker.adapters.catalog_rules\n"

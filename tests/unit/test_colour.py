@@ -118,7 +118,7 @@ def test_deeper_lab_has_the_same_white() -> None:
 
 
 def test_lab_that_is_damaged_is_refused() -> None:
-    """What its compression cannot hold is told as of any other TIFF."""
+    """Damaged compressed data is rejected as in any other TIFF."""
     data = bytearray(lab_tiff(Image.fromarray(photo(200, 200)), compression="tiff_adobe_deflate"))
     data[200:2000] = bytes(1800)
     with pytest.raises(DamagedInput) as refused:

@@ -178,7 +178,7 @@ def test_hostile_profiles_do_no_harm() -> None:
 
 
 def test_the_plan_shows_the_steps() -> None:
-    """What is followed is part of the printed plan; of other pictures there is no word of it."""
+    """The printed plan shows a colour that is applied, and nothing for other pictures."""
 
     def decode(data: bytes) -> dict[str, object]:
         found = probe(data, Limits(), formats=frozenset(Format))

@@ -261,7 +261,7 @@ def hdr_files() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", ["PNG, PQ", "PNG, HLG", "AVIF, PQ", "AVIF, HLG"])
 def test_hdr_as_bright_as_a_page_comes_back(name: str) -> None:
-    """What is not brighter than reference white, 203 cd/m2, is within 20 of what it was."""
+    """Pixels up to reference white, 203 cd/m2, are within 20 levels of their original."""
     data = hdr_files()[name]
     assert off(shown(data), SAME) <= 20
     done = everything(data)

@@ -152,7 +152,8 @@ def stable(value: Any, key: str = "") -> Any:
 def test_manifests(
     recipe: str, golden: Golden, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What ``safelight process`` leaves: accepted with tags, small, rejected; and the folder."""
+    """The manifest of ``safelight process``: accepted with tags, small, rejected; and the files of
+    the folder."""
     exif = Image.Exif()
     exif[0x010F], exif[0x8298], exif[0x013B] = "Maker", "(c) Owner", "Artist"
     source = tmp_path / "in"
@@ -274,7 +275,7 @@ def test_a_rejected_job(golden: Golden, tmp_path: Path) -> None:
 
 
 def test_lines_of_a_job(golden: Golden, tmp_path: Path) -> None:
-    """What it writes to its log: the keys of each event, and the metrics."""
+    """The log lines of a job: the keys of each event, and the metrics."""
     words = ["denoise", "--input", str(stored(tmp_path, *examples()["denoise"])[0])]
     places = ["--output", str(tmp_path / "out"), "--scratch", str(tmp_path)]
 

@@ -172,7 +172,7 @@ def test_credentials_are_recorded_and_not_carried(kind: Format) -> None:
 
 
 def test_a_picture_without_credentials_has_none() -> None:
-    """Nothing is said of a file that says nothing."""
+    """A file without manifests has no credentials."""
     assert read_credentials(in_avif(b""), Format.AVIF) is None
     assert read_credentials(saved(picture(), "JPEG"), Format.JPEG) is None
     assert read_credentials(saved(picture(), "GIF"), Format.GIF) is None

@@ -229,7 +229,7 @@ def test_dead_letters_go_back_to_the_queue_they_came_from() -> None:
 
 
 def test_a_dead_letter_of_a_standard_queue_gets_its_objects_group() -> None:
-    """Nothing is lost of the order of one object's events."""
+    """The order of one object's events is kept."""
     world = World()
     world.add_dead(notification("b"), pair=UPLOADS)
 
@@ -243,7 +243,7 @@ def test_a_dead_letter_of_a_standard_queue_gets_its_objects_group() -> None:
 def test_the_record_of_a_call_that_nobody_waited_for_is_a_dead_letter_like_others(
     pair: QueuePair,
 ) -> None:
-    """What was to be done is in what Lambda leaves behind, and is sent back."""
+    """Lambda's record of the failed call contains the event, which is sent back."""
     event = {"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": notification("a")}]}
     record = {
         "version": "1.0",

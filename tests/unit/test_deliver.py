@@ -179,7 +179,7 @@ def test_what_nobody_made_is_a_404(file: str) -> None:
 
 
 def test_names_below_no_asset_are_a_404() -> None:
-    """Whatever is asked for, the catalog is asked for an id only."""
+    """The catalog is queried only with valid ids."""
     world = World()
 
     for key in ("", "recipes/0.json", "ab/../x/large.jpg", "x" * 3000):

@@ -25,7 +25,7 @@ PREFIX = prefix_of(ASSET, VERSION)
 
 @given(st.uuids(), st.sampled_from(["large.jpg", "hls/1080p/seg-1.m4s", "w/640.webp"]))
 def test_a_url_has_the_parts_of_a_key_but_the_first(asset: object, file: str) -> None:
-    """What spreads keys over the bucket is nothing that a page should know."""
+    """The two hex digits at the beginning of a key are not part of the URL."""
     key = prefix_of(str(asset), VERSION) + file
 
     assert url_path(key) == f"/{asset}/{VERSION}/{file}"

@@ -81,7 +81,7 @@ def test_an_unknown_type_is_refused(registrar: Registrar) -> None:
 
 
 def test_an_unknown_input_is_refused(registrar: Registrar) -> None:
-    """What would have no effect here is no secret."""
+    """The error names the inputs that the registrar would ignore."""
     with pytest.raises(NotImplementedError, match="ignores colour, shape"):
         registrar.new_resource(_args({"size": 1.0, "shape": "round", "colour": "red"}))
 

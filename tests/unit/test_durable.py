@@ -86,7 +86,8 @@ def test_a_request_that_waits_looks_again_at_once(tmp_path: Path, happening: str
 
 
 def test_events_that_nobody_reads_are_not_kept() -> None:
-    """What is added to ministack's list of all events is gone; without such a list it fails."""
+    """Entries in ministack's list of all events are dropped; the patch fails if the list is
+    missing."""
     kept: list[str] = []
     eventbridge = SimpleNamespace(_events_log_list=lambda: kept)
 
@@ -347,7 +348,7 @@ def test_a_write_that_was_cut_off_is_undone(
 def test_requests_that_change_more_than_rows_are_told_apart(
     service: str, method: str, path: str, target: str, body: bytes, *, expected: bool
 ) -> None:
-    """What only changes items, messages or objects writes no state; everything unknown does."""
+    """Requests that change only items, messages or objects write no state; unknown requests do."""
     headers = {"x-amz-target": target} if target else {}
 
     assert changes_state(service, method, path, headers, body) is expected

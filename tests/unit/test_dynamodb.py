@@ -145,7 +145,7 @@ def test_keys_fit_or_are_refused(asset: str, entry: str) -> None:
 
 @pytest.mark.parametrize("sequencer", ["", "0", "000"])
 def test_a_sequencer_of_zeros_is_the_oldest(sequencer: str) -> None:
-    """Nothing is left of it when its zeros are cut, and nothing sorts before that."""
+    """Without its trailing zeros it is empty, which sorts first."""
     oldest = ObjectVersion(bucket="b", key="k", etag="e", sequencer=sequencer, size=1)
 
     held = similar_item(replace(RECORD, source=oldest), "0" * 16)["sequence"]
@@ -206,7 +206,7 @@ def test_what_was_packed_once_is_readable_for_ever() -> None:
     ids=["nothing", "no stream", "newer", "cut", "noise", "endless"],
 )
 def test_a_damaged_body_is_named(damaged: bytes) -> None:
-    """What cannot be read is a defect with a name, and never a bomb."""
+    """A damaged body raises a clear error and never expands without limit."""
     with pytest.raises(EngineError, match="body of a record"):
         unpack(damaged)
 
@@ -259,7 +259,7 @@ def test_cursors_open_to_what_was_sealed(key: bytes, listing: str, where: str) -
 
 @given(st.text(max_size=200))
 def test_texts_from_outside_are_no_cursors(text: str) -> None:
-    """Whatever is sent as a cursor is refused in one way."""
+    """Any invalid cursor raises the same error."""
     with pytest.raises(InputError) as caught:
         Cursors(b"key").open("owner anna", text)
 

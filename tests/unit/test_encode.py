@@ -69,7 +69,7 @@ def test_bytes_do_not_depend_on_how_many_threads_there_are() -> None:
 )
 @pytest.mark.parametrize("bands", [1, 3, 4])
 def test_lossless_keeps_every_pixel(encoding: Encoding, bands: int) -> None:
-    """Nothing is lost in grey, colour and transparency, colours that cannot be seen included."""
+    """Grey, colour and transparency are kept exactly, including colours of transparent pixels."""
     pixels = photo(60, 40)
     if bands == 1:
         pixels = np.repeat(pixels[..., :1], 3, axis=2)

@@ -197,7 +197,7 @@ def test_jobs_at_work_are_stopped_and_waited_for() -> None:
 
 
 def test_a_job_that_does_not_end_keeps_the_asset() -> None:
-    """Nothing is removed while something may still write; the same call goes on later."""
+    """No file is removed while a job may still write; a repeated call continues."""
     world, seconds = World(), iter(range(0, 10_000, 30))
     world.leave_all()
     jobs = FakeJobs({f"{world.record.asset}-v-poster": JobState.RUNNING}, looks=10_000)
@@ -293,7 +293,7 @@ def test_what_is_not_there_cannot_be_erased() -> None:
 
 
 def test_an_asset_whose_original_is_gone_can_be_erased() -> None:
-    """What is left of it goes."""
+    """Its remaining files and record are removed."""
     world = World()
     world.store.remove("intake", "film.mov")
     world.catalog.records[world.record.asset] = replace(world.record, status=Status.DELETED)

@@ -57,7 +57,7 @@ def test_every_error_survives_a_pickle(kind: type[SafelightError]) -> None:
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    """Whoever reads the drawing knows every class and what it derives from."""
+    """The drawing shows every class with its base class."""
     real = {
         kind.__name__: kind.__bases__[0].__name__
         for kind in every_class()
@@ -83,7 +83,7 @@ def test_codes_look_alike() -> None:
 
 
 def test_a_rejection_carries_its_reason_as_its_code() -> None:
-    """What is written to manifests is the reason's value."""
+    """Manifests contain the value of the reason."""
     assert Rejected(Reason.EMPTY, "the file has no bytes").code == "empty"
 
 

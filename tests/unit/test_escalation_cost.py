@@ -234,7 +234,7 @@ def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_use_is_said(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is priced that was not meant."""
+    """Invalid options are refused."""
     assert run(["cost", "escalation", *words]) == 2
     assert capsys.readouterr().out == ""
 

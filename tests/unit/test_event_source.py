@@ -193,7 +193,7 @@ def test_a_run_outlives_a_queue_that_does_not_answer() -> None:
 
 
 def test_a_stop_while_the_handler_runs_finishes_its_batch() -> None:
-    """What was begun is deleted; what was not begun is still there."""
+    """Messages of the running batch are deleted; the other messages stay in the queue."""
     queue, stop = filled("a", "b"), Stop()
 
     def handler(_event: object, _context: object) -> None:
@@ -338,7 +338,7 @@ def test_what_is_sent_twice_arrives_once() -> None:
 
 
 def test_events_of_the_bus_reach_the_file() -> None:
-    """What the rule sends becomes the event that was published; anything else is left out."""
+    """Messages of the rule become the published events; other messages are dropped."""
     event = Event(id="i", type="asset.accepted", asset="a", time="t", detail={"key": "k"})
     envelope = {"detail-type": event.type, "source": "safelight", "detail": cloud_event(event)}
     queue, sink, stop = MemoryQueue(), MemoryEvents(), Stop()

@@ -28,7 +28,7 @@ def test_a_seed_is_a_plan() -> None:
 
 @given(st.integers(0, 10_000))
 def test_a_plan_comes_back_from_its_text(seed: int) -> None:
-    """What is written as TOML is read as the same plan."""
+    """A plan written as TOML is parsed to the same plan."""
     plan = random_plan(seed, 120, workers=2)
     assert plans.loads(plans.dumps(plan)) == plan
 
@@ -93,7 +93,7 @@ def test_what_fails_by_itself_shrinks_to_nothing() -> None:
 
 @given(st.sets(st.integers(0, 15), min_size=1, max_size=4))
 def test_nothing_can_be_left_out_of_the_smallest(needed: set[int]) -> None:
-    """Whatever is needed, exactly that is found."""
+    """Shrinking finds exactly the needed faults."""
     assert set(smallest(range(16), lambda chosen: needed <= set(chosen))) == needed
 
 

@@ -294,7 +294,7 @@ def test_no_more_pixels_are_given_than_the_recipe_makes() -> None:
 
 
 def test_a_recipe_that_only_cuts_gives_widths_of_its_cut() -> None:
-    """What it cuts away is never shown."""
+    """The cropped area is never shown."""
     text = TEXT[: TEXT.index('[[renditions]]\nname = "medium"')].replace("128", "700")
     world = World(text=text)
 
@@ -381,7 +381,8 @@ def test_every_key_of_the_edge_has_a_picture() -> None:
 
 
 def test_a_version_is_made_by_its_own_recipe() -> None:
-    """Whatever the deployment's recipe is by now; without it nothing is made."""
+    """The deployment's current recipe does not matter; without the version's recipe no file is
+    made."""
     world = World()
     world.store.delete("delivery", f"recipes/{world.recipe.digest}.json")
 
@@ -466,7 +467,7 @@ def test_who_waits_too_long_gets_the_nearest_file() -> None:
 
 
 def test_who_waits_for_the_only_file_is_told_when_to_come_back() -> None:
-    """Nothing of that name is stored."""
+    """No file of that name is stored, so the response is 503 with Retry-After."""
     world = World(without="square.jpg")
     world.catalog.claim(ASSET, f"{VERSION}/square.jpg", holder="other", seconds=60)
 

@@ -438,7 +438,7 @@ def test_inspect_and_plan_tell_of_the_map(tmp_path: Path) -> None:
 
 
 def test_the_same_upload_gives_the_same_bytes() -> None:
-    """Nothing in the file depends on the time or the run."""
+    """The bytes do not depend on the time or the run."""
     data = ultra_hdr(scene(), coloured=True)
     assert made(data).renditions == made(data).renditions
 

@@ -123,7 +123,8 @@ BOXES = st.integers(1, 16_384)
 def test_every_geometry_is_possible(
     source: Size, box: Size, fit: Fit, gravity: Gravity, *, enlarge: bool
 ) -> None:
-    """Whatever the numbers: nothing empty, no cut outside the picture, no silent enlarging."""
+    """For any numbers no result is empty, no crop is outside the picture, and nothing is enlarged
+    silently."""
     asked = spec(box.width, box.height, fit, gravity, focal_point=(0.3, 0.9), enlarge=enlarge)
     geometry = place(source, asked)
     assert min(geometry.scale.width, geometry.scale.height, geometry.size.width) >= 1

@@ -96,7 +96,7 @@ def test_what_is_asked_for_twice_is_kept() -> None:
 
 
 def test_two_requests_far_apart_make_nothing_popular() -> None:
-    """What is asked for once in a while is read from the store each time."""
+    """A rarely requested file is read from the store each time."""
     rig = Rig()
     one = rig.file()
 
@@ -145,7 +145,7 @@ def test_freshness_differs_by_the_jitter(spread: float) -> None:
 
 
 def test_files_leave_the_cache() -> None:
-    """What nobody asks for is gone after its time."""
+    """A file without requests leaves the cache after its time."""
     rig = Rig()
     one = rig.file()
     rig.ask(one, 2)
@@ -322,7 +322,7 @@ def test_nobody_else_keeps_a_file_fresh(until: float) -> None:
 
 
 def test_a_file_that_was_replaced_is_not_kept() -> None:
-    """What the store has under the key is served, and not kept as what the record names."""
+    """The stored file is served, but not cached under the digest of the record."""
     rig = Rig()
     one = rig.file()
     rig.store.put(

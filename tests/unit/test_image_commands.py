@@ -233,7 +233,7 @@ def test_the_default_handler_is_the_deployed_one() -> None:
 
 
 def test_the_images_have_the_versions_of_a_checkout() -> None:
-    """What renders in the image renders on a developer's machine, byte for byte."""
+    """The image and a developer's machine have the same versions, so renditions are identical."""
 
     def versions(path: Path) -> dict[str, str]:
         return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", path.read_text("utf-8"), re.MULTILINE))
@@ -248,7 +248,8 @@ def test_the_images_have_the_versions_of_a_checkout() -> None:
 
 
 def test_images_keep_the_description_of_each_service_that_is_asked() -> None:
-    """What is cut from botocore there could not be asked: seen here, before an image is built."""
+    """A service model that is removed from the image would be missing; this test finds it before a
+    build."""
     kept = runpy.run_path(str(ROOT / "images" / "tools" / "trim.py"))["SERVICES"]
     asked = aws_services.asked()
 

@@ -144,7 +144,7 @@ def asked(world: World, chosen: str) -> ObjectVersion:
 
 @pytest.mark.parametrize("chosen", ["square", ""])
 def test_an_upload_is_made_by_the_recipe_that_the_api_took(chosen: str) -> None:
-    """What the object says does not count beside the record; and again after a redelivery."""
+    """The record takes precedence over the object's metadata, also after a redelivery."""
     world = World(policy=CHOOSING)
     upload = asked(world, chosen)
 
@@ -372,7 +372,7 @@ def test_what_is_too_much_here_is_left_to_jobs(data: bytes, code: str) -> None:
 
 
 def test_an_object_deleted_before_its_turn_is_gone() -> None:
-    """Nothing is recorded for it."""
+    """No record is written for it."""
     world = World()
     upload = world.store.upload("intake", "a.jpg", PHOTO)
     world.store.versions.clear()
@@ -485,7 +485,7 @@ def test_what_is_made_of_a_held_asset_waits_for_a_person_too() -> None:
 
 
 def test_tags_outlive_a_new_version() -> None:
-    """What people added is not lost when the picture is replaced."""
+    """Tags of people stay when the picture is replaced."""
     world = World()
     done = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
     world.catalog.update(done.asset, add_tags=["holiday"])

@@ -127,7 +127,7 @@ class WaitingStore(MemoryStore):
 
 
 def test_the_next_picture_is_encoded_beside_the_storing() -> None:
-    """Nothing of the first picture is stored before the second one's encoding has begun."""
+    """The second picture's encoding starts before the first picture is stored."""
     store = WaitingStore()
     begun = []
 

@@ -155,7 +155,7 @@ def test_a_malformed_message_is_tried_again_at_once() -> None:
 
 
 def test_an_empty_batch_wires_the_services_and_does_nothing() -> None:
-    """Whoever warms a process up learns of a mistake in the settings, and of nothing else."""
+    """A warm-up call reports mistakes in the settings and does nothing else."""
     assert World().handle({"Records": []}) == {"batchItemFailures": []}
 
 

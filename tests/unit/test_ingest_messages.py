@@ -119,7 +119,7 @@ def test_what_changes_no_original_is_passed_over(body: str) -> None:
     ],
 )
 def test_what_is_wrong_with_a_message_is_said_in_words(body: str, said: str) -> None:
-    """Whoever lists dead letters reads it, and knows no Python."""
+    """The reason is readable without knowledge of Python."""
     with pytest.raises(MalformedMessage) as caught:
         changes_in(body)
 

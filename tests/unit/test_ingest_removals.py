@@ -145,7 +145,7 @@ def test_events_in_any_order_end_as_the_bucket_does(*, erase: bool) -> None:
 
 
 def test_a_deletion_before_the_commit_is_seen_after_it() -> None:
-    """Whoever handles the event of the deletion first finds no record to change."""
+    """The event of the deletion was handled first and found no record."""
     world = World()
     upload = world.store.upload("intake", KEY, PHOTO)
     commit = world.catalog.commit

@@ -139,7 +139,7 @@ SPANS = f'fields @message | filter traceId = "{TRACE}" | sort @timestamp asc'
 
 
 def test_spans_of_a_trace_are_lines_of_one_group(world: World) -> None:
-    """What is no span is counted."""
+    """Lines that are not spans are counted."""
     span = {
         "resource": {"attributes": {"service.name": "ingest"}},
         "traceId": TRACE,

@@ -98,7 +98,7 @@ def test_a_broken_message_stays_and_holds_up_no_other_one(broken: str) -> None:
 
 @pytest.mark.parametrize("error", [Throttled("3,000 are in progress"), SafelightError("no")])
 def test_every_message_comes_again_if_no_invalidation_was_accepted(error: SafelightError) -> None:
-    """Nothing of the batch is taken for done."""
+    """No message of the batch counts as done."""
     assert handle(Edges(error), body(FIRST), "broken", body(SECOND)) == ["m-1", "m-0", "m-2"]
 
 

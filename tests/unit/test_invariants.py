@@ -207,7 +207,7 @@ def test_what_has_just_changed_is_judged_by_few_rules() -> None:
 
 
 def test_a_record_that_changes_meanwhile_is_not_judged() -> None:
-    """What is found of a record counts only if the record is still the same afterwards."""
+    """A violation counts only if the record has not changed during the check."""
     world = Deployment()
     key, real = world.file, world.store.list
     world.store.delete("delivery", key)

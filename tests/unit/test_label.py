@@ -100,7 +100,7 @@ def test_thousands_of_labels_and_boxes_are_few() -> None:
     ],
 )
 def test_boxes_are_cut_at_the_edges(box: tuple[float, ...], kept: tuple[float, ...] | None) -> None:
-    """What is outside the picture, or has no area, is no place in it."""
+    """Boxes are clipped to the picture, and boxes without an area are dropped."""
     left, top, width, height = box
     (found,) = usable(
         [seen("Dog", 90, BoundingBox(left=left, top=top, width=width, height=height))], RULES
@@ -198,7 +198,7 @@ def test_tags_of_labels_make_room_for_people() -> None:
 
 
 def test_the_first_wanted_label_with_boxes_is_the_middle() -> None:
-    """Whatever its confidence; one without a box is nowhere."""
+    """The confidence does not matter; labels without boxes are skipped."""
     labels = [
         seen("Tree", 99, WHOLE),
         seen("Person", 95),

@@ -181,7 +181,7 @@ def test_a_repeated_call_asks_nobody() -> None:
 
 
 def test_the_same_bytes_are_paid_for_once() -> None:
-    """Whoever uploads them again gets the labels that are known, but for those refused there."""
+    """A second upload of the bytes reuses the known labels, except refused ones."""
     world = Labelled(PLAIN)
     world.run()
     world.catalog.update(world.asset, remove_tags=["label:tree"])

@@ -73,7 +73,7 @@ def test_a_day_of_logs_becomes_upgrades() -> None:
 
 
 def test_no_more_is_spent_than_the_budget() -> None:
-    """Nothing at all where that is nothing."""
+    """With a budget of 0 no file is encoded."""
     world = World()
     add_log(world, "a", lines(world, 20_000))
 

@@ -306,7 +306,8 @@ def test_a_report_comes_back_from_its_json() -> None:
 
 
 def test_clients_leave_are_cut_and_are_slow() -> None:
-    """Who has left keeps an asset that waits; who was cut sends all of it again."""
+    """An abandoned upload leaves a waiting asset; a broken connection causes the whole file to be
+    sent again."""
     deployment = FakeDeployment()
     mix = replace(MIX, duplicates=0, abandoned=0.3, cut=0.4, slow=0.3, slow_bytes_per_second=10**6)
 
@@ -486,7 +487,7 @@ def test_a_slow_api_makes_no_lost_uploads() -> None:
 
 
 def test_a_token_that_ends_during_the_run_leaves_a_report() -> None:
-    """What was refused is said, and that the rest could not be read."""
+    """The report names refused uploads, and that the rest could not be checked."""
 
     def answer(request: httpx2.Request) -> httpx2.Response | None:
         ended = len(deployment.assets) >= 5 and request.url.host == "api.test"
@@ -546,7 +547,7 @@ def test_nothing_is_sent_to_what_refuses_or_is_no_api(
 
 
 def test_a_token_file_that_goes_away_leaves_a_report() -> None:
-    """What was sent before is in it."""
+    """The report contains the uploads sent before."""
     deployment = FakeDeployment()
 
     def token() -> str:
@@ -561,7 +562,7 @@ def test_a_token_file_that_goes_away_leaves_a_report() -> None:
 
 
 def test_a_stop_ends_the_sending_and_the_rest_is_checked() -> None:
-    """Nobody sends any more; who was on the way is stopped, and that is no finding."""
+    """Sending stops; uploads in transit are aborted, which is not a finding."""
     stop = Stop()
 
     def change(_: dict[str, Any]) -> None:

@@ -232,7 +232,7 @@ def test_another_upload_is_not_gone_on_with(tmp_path: Path) -> None:
 
 
 def test_what_has_expired_is_begun_anew(tmp_path: Path) -> None:
-    """What was remembered is gone from the API; the file is uploaded all the same."""
+    """If the API has forgotten the stored upload, the client uploads the file again."""
     made = rig()
     path, state = file(tmp_path, 100), tmp_path / "state"
     made.run(lambda api: begin(api, path, state))

@@ -140,7 +140,7 @@ def test_changes_are_told_to_those_whose_assets_they_are_of(console: Console) ->
 
 
 def test_a_deleted_asset_is_gone_for_its_owner_and_for_nobody_else(console: Console) -> None:
-    """What remains of it is no asset to show."""
+    """Its tombstone is not shown as an asset."""
     asset = accepted(console.api, "ann")
     assert console.api.call("DELETE", f"/assets/{asset}").status_code == 204
     console.tell(asset)

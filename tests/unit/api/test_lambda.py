@@ -50,7 +50,7 @@ CLAIMS = {"sub": "ann", "scope": "[safelight:read safelight:write]"}
 
 
 def test_a_request_is_answered_in_the_gateways_format(api: Api) -> None:
-    """Who calls is in the claims that the gateway has checked."""
+    """The caller comes from the claims that the gateway has verified."""
     answer = lambda_api.handler(event(CLAIMS), None)  # type: ignore[arg-type]
 
     assert answer["statusCode"] == 201

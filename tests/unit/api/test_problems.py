@@ -286,7 +286,7 @@ def test_an_owner_who_asks_too_often_waits() -> None:
 
 
 def test_markup_stays_text() -> None:
-    """What people write comes back as they wrote it, and the snippet escapes it."""
+    """The API returns texts unchanged, and the snippet escapes them."""
     api = Api()
     asset = api.begin(tags=["<b>"], attributes={"<i>": "<script>"})["asset"]
 

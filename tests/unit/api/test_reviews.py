@@ -118,7 +118,8 @@ def test_a_video_has_what_plays_in_one_file() -> None:
 
 
 def test_a_reviewer_approves() -> None:
-    """Who, what, why and when is in the answer; again it is the same answer."""
+    """The response names reviewer, decision, reason and time; a repeated request gets the same
+    response."""
     api = Moderated()
     asked = api.ask()
     path = f"/reviews/{asked.id}/approve"

@@ -152,7 +152,7 @@ WRONG_TOKENS = {
 
 @each_route
 def test_a_token_that_is_not_valid_here_opens_nothing(route: Route) -> None:
-    """Whatever is wrong with it; an expired one has a code of its own."""
+    """Every invalid token is refused; an expired token has a separate code."""
     api = Api()
     asset = api.begin()["asset"]
 
@@ -206,7 +206,7 @@ def test_an_administrator_may_do_what_the_owner_may(route: Route) -> None:
 
 
 def test_lists_have_only_what_is_ones_own() -> None:
-    """Whatever is filtered by; an owner who is somebody else is refused."""
+    """This holds for every filter; another owner in the filter is refused."""
     api = Api()
     mine, theirs = api.begin("ann", tags=["x"])["asset"], api.begin("bob", tags=["x"])["asset"]
 

@@ -110,7 +110,7 @@ def test_parts_are_within_the_limits_of_the_store(size: int, rate: int | None) -
 
 
 def test_an_upload_in_parts_goes_on_after_a_break() -> None:
-    """What is there is told, and there are tickets for what is not."""
+    """The response lists the parts that have arrived, with tickets for missing parts."""
     api = Api()
     made = api.begin(size=40 * MEBIBYTE)
     api.fill(made["asset"], {2: 16 * MEBIBYTE})
@@ -385,7 +385,7 @@ def test_an_upload_that_is_given_up_leaves_nothing() -> None:
 
 
 def test_a_ticket_of_an_upload_that_was_given_up_brings_nothing_back() -> None:
-    """Nothing is newer than the end of an upload, so that ingest removes what arrives late."""
+    """The tombstone is newer than any upload, so ingest removes objects that arrive later."""
     api = Api()
     made = api.begin()
     api.call("POST", f"/uploads/{made['asset']}/abort")
@@ -555,7 +555,7 @@ def test_labels_that_are_too_much_for_an_object_stay_with_the_record() -> None:
     ],
 )
 def test_odd_names_become_plain_ones(name: str, kept: str) -> None:
-    """Nothing in a key is a path, a command or markup; letters of all languages stay."""
+    """A key contains no path, command or markup; letters of all languages stay."""
     assert file_name(name) == kept
 
 

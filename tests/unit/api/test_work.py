@@ -122,7 +122,7 @@ def test_the_same_point_again_makes_nothing() -> None:
     ],
 )
 def test_a_point_outside_of_the_picture_is_refused(point: Any) -> None:
-    """Nothing is written."""
+    """The request is refused without a write."""
     api = Api()
     asset = accepted(api)
 

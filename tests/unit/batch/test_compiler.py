@@ -213,7 +213,7 @@ def test_a_resumed_run_begins_with_its_stage() -> None:
 
 
 def test_the_stage_of_a_state() -> None:
-    """What a run has failed in is named by the file, a branch by the stage that it is of."""
+    """The failed stage has its name in the file; a branch counts as its parallel stage."""
     everything = parse(EVERYTHING, jobs=KINDS)
     found = {
         state: stage_of(everything, state)

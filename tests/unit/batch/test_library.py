@@ -250,7 +250,7 @@ def test_a_picture_over_the_byte_limit_is_not_even_fetched(
 def test_a_stopped_library_goes_on(
     library: Path, tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was stored before the stop is not processed again, and the manifest is whole."""
+    """Files stored before the stop are not processed again, and the manifest is complete."""
     line = ["batch-process", "--input", str(library), "--output", str(tmp_path / "out")]
     line += ["--param", recipe, "--threads", "1"]
     stop = Stop()
@@ -279,7 +279,7 @@ def test_a_stopped_library_goes_on(
 
 
 def test_an_empty_library_is_done(tmp_path: Path, recipe: str) -> None:
-    """Nothing to do is a success with nothing in it."""
+    """An empty input succeeds with an empty result."""
     (tmp_path / "empty").mkdir()
     ended = on_one_core(
         *("batch-process", "--input", str(tmp_path / "empty"), "--output", str(tmp_path / "out")),

@@ -86,7 +86,7 @@ def test_names_stay_inside(
 def test_a_failed_write_leaves_what_was_there(
     tmp_path: Path, made: Callable[[str, bytes], Path]
 ) -> None:
-    """Nothing half-written gets a final name, and nothing stays beside it."""
+    """A partial file never gets its final name, and no staging file remains."""
     target = LocalOutputStore(tmp_path / "target")
     target.write("a/b", b"old", content_type="x/y")
 
@@ -160,7 +160,7 @@ def test_the_lock_of_a_killed_job_holds_nobody(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("use", ["read", "write", "remove"])
 def test_a_folder_instead_of_a_record_is_no_defect(tmp_path: Path, use: str) -> None:
-    """Whatever is done with it, the output folder is named."""
+    """Every operation names the output folder in its error."""
     (tmp_path / "out" / "result.json").mkdir(parents=True)
     target = LocalOutputStore(tmp_path / "out")
     done: dict[str, Callable[[], object]] = {
@@ -195,7 +195,7 @@ def test_a_full_disk_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_results_are_remembered_with_size_and_digest(
     tmp_path: Path, target: OutputStore, made: Callable[[str, bytes], Path]
 ) -> None:
-    """What was stored is known by name, with its content type; storing again replaces."""
+    """Stored files are listed by name with their content type; storing again replaces them."""
     outputs = JobOutputs(target, tmp_path / "fetched")
     made("tree/b/x.m4s", b"1")
     made("tree/a.vtt", b"22")
@@ -361,7 +361,7 @@ def test_a_chunk_without_its_note_does_not_count(folder: LocalOutputStore, tmp_p
 
 
 def test_a_damaged_note_does_not_count(folder: LocalOutputStore, tmp_path: Path) -> None:
-    """Whatever is in a note, the worst is a chunk made again."""
+    """A damaged checkpoint at most causes a chunk to be made again."""
     kept = checkpoint(folder, tmp_path)
     kept.put("a", chunk(tmp_path, b"one"))
     next((tmp_path / "target").rglob("notes/a.json")).write_bytes(b"[1")

@@ -236,7 +236,7 @@ def test_an_output_that_is_a_whole_bucket_is_refused() -> None:
 
 
 def test_checkpoints_outlive_a_failed_attempt(usual: list[str], tmp_path: Path) -> None:
-    """What one attempt has finished the next one finds; after success it is gone."""
+    """The next attempt finds the checkpoints, which are removed after success."""
     made: list[str] = []
 
     def operation(work: Work) -> Mapping[str, object]:
@@ -278,7 +278,7 @@ def test_a_stop_ends_in_order(usual: list[str], tmp_path: Path) -> None:
 
 
 def test_a_verdict_counts_even_when_a_stop_comes(usual: list[str]) -> None:
-    """What is known about the input is not forgotten because of the stop."""
+    """A verdict on the input is stored even if the job is stopped."""
     stop = Stop()
 
     def operation(work: Work) -> Mapping[str, object]:
@@ -423,7 +423,7 @@ def test_a_file_can_be_called_anything(name: str, tmp_path: Path) -> None:
 
 
 def test_programs_see_none_of_these_names(tmp_path: Path) -> None:
-    """What an operation is given is called by the runner, with the ending alone of the file's."""
+    """The runner names the local inputs, and keeps only the extension of the file."""
     seen: list[str] = []
 
     def looked(work: Work) -> Mapping[str, object]:
@@ -439,7 +439,7 @@ def test_programs_see_none_of_these_names(tmp_path: Path) -> None:
 
 
 def test_an_object_can_be_called_anything(tmp_path: Path) -> None:
-    """Whoever uploads chooses the key, as far as it is UTF-8."""
+    """Any key in UTF-8 is accepted."""
     services = MemoryServices()
     for number, name in enumerate(NAMES[:-1]):
         services.memory.upload("intake", f"uploads/{name}", b"data")
@@ -467,7 +467,7 @@ def test_lines_about_a_name_that_is_no_text_are_written(tmp_path: Path) -> None:
 def test_an_object_that_changes_meanwhile_is_not_worked_on(
     usual: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What was described must be what is fetched."""
+    """The fetched object must be the one that was described."""
     services = MemoryServices()
     services.memory.upload("intake", "video.mp4", b"12345")
     usual[2] = "s3://intake/video.mp4"
@@ -630,7 +630,7 @@ def test_a_lock_is_never_seen_before_it_is_held(
 
 
 def test_folders_are_empty_and_gone_even_after_an_error(tmp_path: Path) -> None:
-    """Whatever was written is removed when the attempt ends."""
+    """All files in the folder are removed when the attempt ends."""
 
     def fail(folder: Path) -> None:
         assert list(folder.iterdir()) == []
@@ -695,7 +695,7 @@ def test_a_stop_by_force_is_143(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_waits_no_longer(tmp_path: Path) -> None:
-    """Whoever asks twice does not want to wait for the grace."""
+    """A second signal ends the job without the grace period."""
     with working("deaf", tmp_path, grace=3600) as process:
         process.send_signal(signal.SIGTERM)
         # Two pending signals of one number are one; another number is a second one.

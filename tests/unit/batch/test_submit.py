@@ -85,7 +85,7 @@ def problems(spec: JobSpec, around: SubmitContext = AWAY) -> list[str]:
 
 
 def test_a_job_spec_becomes_a_request() -> None:
-    """What was given is passed on as it was given; defaults stay with the job."""
+    """Given values are passed unchanged, and defaults are not included."""
     made = only(replace(VIDEO, parameters={"heights": "720"}, asset="a1"))
 
     assert (made.kind, made.queue, made.priority) == ("transcode", "standard", 0)
@@ -95,7 +95,7 @@ def test_a_job_spec_becomes_a_request() -> None:
 
 
 def test_the_same_work_has_the_same_name() -> None:
-    """Whoever asks, however urgently, with a default written out or left out."""
+    """The name does not depend on the caller, the priority, or explicit defaults."""
     name = only(VIDEO).name
 
     assert only(replace(VIDEO, urgent=True)).name == name
@@ -189,7 +189,7 @@ def test_without_an_output_each_job_gets_its_own() -> None:
 
 
 def test_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs the job works in another folder."""
+    """The job may run in another working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "video.mp4").write_bytes(MP4)
     (tmp_path / "a.jpg").write_bytes(JPEG)
@@ -271,7 +271,7 @@ def test_an_output_in_no_bucket_is_told(bucket: str, code: str) -> None:
 
 
 def test_a_file_is_no_folder_for_results(tmp_path: Path) -> None:
-    """Nothing could be written below it."""
+    """A file cannot be the output folder."""
     file = tmp_path / "video.mp4"
     file.write_bytes(MP4)
     (found,) = problems(replace(VIDEO, inputs=(str(file),), output=str(file)), HERE)
@@ -280,7 +280,7 @@ def test_a_file_is_no_folder_for_results(tmp_path: Path) -> None:
 
 
 def test_a_prefix_must_have_something_below_it() -> None:
-    """What that is, is the job's to list."""
+    """A prefix without objects is refused; otherwise the job lists the objects below it."""
     spec = replace(VIDEO, kind="batch-process", inputs=("s3://source/library/",))
     around = holding()
     assert problems(spec, around) == [

@@ -160,7 +160,7 @@ def steps(rig: Rig) -> list[str]:
 
 
 def test_script_and_code_understand_each_other(tmp_path: Path) -> None:
-    """Nothing between them is made up here: the answers are those about the real stack dev."""
+    """The script and the code behind it exchange real answers about the stack dev."""
     # The repositories are not in the state, whatever the stack's outputs say.
     first = rule("pulumi", "^stack export", json.dumps({"deployment": {"resources": []}}))
     there = rule("pulumi", "^stack export", STATE, after="--target")
@@ -278,7 +278,7 @@ def test_an_unknown_stack_is_refused(tmp_path: Path) -> None:
 def test_a_stop_in_the_middle_is_an_error_and_nothing_follows(
     tmp_path: Path, failing: Rule, where: str
 ) -> None:
-    """What fails is the last thing that is done; the same again, once it works, goes through."""
+    """The deployment stops at the failed step; a second run succeeds once the step works."""
     rig = Rig(tmp_path, [rule("docker", "^$"), rule("pulumi", "^$")])
     working = [*python(), *pulumi(), *docker(rig.commit)]
     rig.rules([failing, *working])

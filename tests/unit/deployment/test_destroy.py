@@ -178,7 +178,7 @@ def test_what_is_left_after_the_first_time_is_told(tmp_path: Path) -> None:
 
 
 def test_a_failure_of_pulumi_is_no_success(tmp_path: Path) -> None:
-    """Nothing is claimed to be done."""
+    """The command does not report success."""
     failing = rule("pulumi", "^destroy --stack", err="BucketNotEmpty\n", code=255)
     rig = Rig(tmp_path, programs(KEPT, ALL, failing))
 

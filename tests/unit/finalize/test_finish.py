@@ -27,7 +27,8 @@ def finish(world: World) -> Finished:
 
 
 def test_a_video_whose_jobs_are_done_is_accepted_with_everything_named() -> None:
-    """What plays, what shows, what is known; and one event like a picture's."""
+    """The record lists playable files, pictures and metadata, and one event is sent as for a
+    picture."""
     world = World()
     world.leave_all()
     done = finish(world)
@@ -67,7 +68,7 @@ def test_a_video_whose_jobs_are_done_is_accepted_with_everything_named() -> None
 
 
 def test_what_jobs_found_odd_is_in_record_and_event() -> None:
-    """What reading and decoding all of it have found, each once; nothing of a good film."""
+    """Warnings of reading and decoding appear once each; a good video has none."""
     world = World()
     world.leave_all()
     finish(world)
@@ -176,7 +177,7 @@ def test_a_job_that_failed_leaves_the_upload_waiting() -> None:
 
 
 def test_a_result_stands_over_an_earlier_refusal() -> None:
-    """Whatever an earlier attempt said."""
+    """A result takes precedence over an earlier attempt's rejection."""
     world = World()
     world.reject("transcode")
     world.leave_all()
@@ -199,7 +200,7 @@ def test_a_recipe_may_ask_for_a_person(tmp_path: Path, chosen: str) -> None:
 
 
 def test_a_newer_upload_wins() -> None:
-    """Whatever its jobs have left is removed; the newer record is untouched."""
+    """Files of its jobs are removed; the newer record is unchanged."""
     world = World()
     world.leave_all()
     newer = world.upload(b"another film")
@@ -238,7 +239,7 @@ def test_results_of_other_bytes_are_not_taken() -> None:
 
 
 def test_an_erased_asset_stays_erased() -> None:
-    """What was still being made of it is removed."""
+    """Files that were made meanwhile are removed."""
     world = World()
     world.leave_all()
     world.catalog.delete(world.record.asset)
@@ -315,7 +316,7 @@ UNUSABLE: dict[str, tuple[str, Any, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_a_result_that_makes_no_sense_is_a_defect(name: str) -> None:
-    """Nothing is committed, and the upload is not blamed."""
+    """The upload is neither committed nor rejected."""
     kind, details, more = UNUSABLE[name]
     world = World()
     world.leave_all()

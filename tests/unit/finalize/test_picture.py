@@ -119,7 +119,7 @@ def test_a_picture_that_its_job_refuses_is_rejected() -> None:
     ids=["other recipe", "no picture", "no probe", "no list"],
 )
 def test_a_manifest_that_makes_no_sense_is_a_defect(changes: dict[str, Any]) -> None:
-    """Nothing is committed, and the upload is not blamed."""
+    """The upload is neither committed nor rejected."""
     world = oversize(**changes)
     with pytest.raises(EngineError):
         world.heavy.finish(world.record.asset, world.record.version)

@@ -62,7 +62,7 @@ def test_without_a_state_machine_nothing_can_be_started() -> None:
 
 
 def test_an_oversize_picture_is_an_image() -> None:
-    """Whatever it is too much of."""
+    """A picture with too many pixels starts the workflow with the media type image."""
     world = World(code="too_many_pixels")
     world.runs.start(world.record.asset, world.record.version)
     ((_, payload),) = world.workflows.started.values()

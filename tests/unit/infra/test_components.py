@@ -93,7 +93,7 @@ def test_the_page_lists_every_resource() -> None:
 
 
 def test_the_graph_has_a_node_for_each_component_and_an_arrow_for_each_reference() -> None:
-    """What Mermaid would read as markup is escaped; an arrow that others stand for is left out."""
+    """Markup of Mermaid is escaped, and redundant arrows are omitted."""
     assert page.mermaid(small()) == (
         "flowchart TB\n"
         '  c0["<b>cost</b>"]\n'

@@ -45,7 +45,7 @@ def test_resources_come_and_go() -> None:
 
 
 def test_the_same_plan_is_no_difference() -> None:
-    """Whatever is in it."""
+    """A plan never differs from itself."""
     one = plan(item("a", {"x": [1, {"y": None}]}, protect=True), exports={"e": "f"})
 
     assert not difference(one, one)
@@ -108,7 +108,7 @@ values = st.recursive(
 
 @given(before=values, after=values)
 def test_there_is_a_change_if_and_only_if_something_differs(before: Any, after: Any) -> None:
-    """Nothing is missed and nothing is made up; true and 1 are different things."""
+    """Exactly the real differences are reported; true and 1 differ."""
     same = repr(before) == repr(after) or _sorted(before) == _sorted(after)
 
     assert (told({"a": before}, {"a": after}) == []) is same

@@ -138,7 +138,7 @@ def test_nothing_is_deleted_on_a_guess() -> None:
 
 
 def test_an_empty_stack_has_no_originals() -> None:
-    """Nothing was deployed yet, or all is gone."""
+    """A stack that was never deployed, or that is destroyed, has no originals."""
     empty: list[dict[str, Any]] = [{}, {"resources": [known(STACK)]}]
     for deployment in empty:
         value = {"deployment": deployment}

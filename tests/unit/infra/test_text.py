@@ -66,14 +66,14 @@ def test_inputs_read_like_json() -> None:
 
 
 def test_what_is_very_long_is_counted() -> None:
-    """Nobody reads a state machine in a terminal."""
+    """Very long values are summarised by their number of lines."""
     lines = list(plan_lines(plan({"definition": list(range(LONG + 1))})))
 
     assert f"    definition: ({LONG + 3} lines; --json prints them)" in lines
 
 
 def test_names_cannot_move_the_cursor() -> None:
-    """What a configuration holds is shown, not obeyed."""
+    """Control characters in a configuration are escaped."""
     assert not any("\x1b[2J" in line for line in plan_lines(plan({"tag\x1b[2J": "\x1b[2J"})))
 
 
@@ -109,7 +109,7 @@ def test_no_difference_is_said() -> None:
 
 
 def test_differences_are_listed_input_by_input() -> None:
-    """What came, what changed and how, what went, and how many of each."""
+    """The list shows added, changed and removed resources, with their numbers."""
     before = plan(
         {"memory": 512, "code": "a\nb\nc\n", "policy": {"Action": ["a", "b"]}, "old": 1},
         url="u",

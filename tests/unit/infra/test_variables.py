@@ -63,7 +63,7 @@ def test_other_variables_of_the_function_are_left_out() -> None:
 
 @pytest.mark.parametrize("given", [{}, {"environment": {}}, {"environment": "[secret]"}])
 def test_a_stack_that_is_not_deployed_is_told(given: dict[str, Any]) -> None:
-    """Nothing is printed that a shell would take for a deployment."""
+    """Standard output has no variables that a shell would evaluate."""
     with pytest.raises(ConfigurationError, match="not, or not wholly, deployed"):
         environment_of(given)
 

@@ -45,7 +45,7 @@ def test_a_name_that_has_failed_is_tried_anew(rig: Rig) -> None:
 
 
 def test_another_queue_is_another_job(rig: Rig) -> None:
-    """What waits in a long queue can be asked for again with priority."""
+    """A job that waits in a long queue can be submitted again to the urgent queue."""
     request = rig.request(queue="bulk")
 
     assert rig.jobs.submit(request) != rig.jobs.submit(replace(request, queue="urgent"))

@@ -142,7 +142,7 @@ def test_what_a_job_has_started_ends_with_it(rig: Rig) -> None:
 
 
 def test_a_stop_before_the_start_needs_no_runner(rig: Rig) -> None:
-    """What waits fails at once."""
+    """A waiting job fails at once."""
     job = rig.submit()
 
     rig.jobs.stop(job, "changed my mind")

@@ -131,7 +131,7 @@ def test_what_was_transparent_stays_so() -> None:
 def test_pictures_without_a_subject_are_refused(
     picture: np.ndarray, box: tuple[float, float, float, float] | None
 ) -> None:
-    """Nothing stands out: a verdict with its code."""
+    """A picture without a subject is rejected with its code."""
     with pytest.raises(UnsuitableInput) as caught:
         cut_out(raster(picture), box=box)
 

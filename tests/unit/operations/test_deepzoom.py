@@ -75,7 +75,7 @@ def test_deep_zoom_tiles_are_the_picture(tmp_path: Path) -> None:
 
 
 def test_descriptor_and_counts(tmp_path: Path) -> None:
-    """What is said of the tree is what lies in it, and nothing else does."""
+    """The descriptor and the counts match the files of the tree exactly."""
     made = tiles(encoded(photo(300, 200)), tmp_path)
     files = [path for path in made.folder.rglob("*") if path.is_file()]
     assert made.files == len(files)
@@ -128,7 +128,7 @@ def test_iiif_service_can_be_followed(layout: str, form: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("layout", ["iiif", "iiif3"])
 def test_iiif_takes_any_address(layout: str, tmp_path: Path) -> None:
-    """What would end the text in a JSON file is only a part of the address."""
+    """Quotes in the address are escaped in the JSON file."""
     address = 'https://a.example/"\\},{\u00fc'
     made = tiles(encoded(photo(90, 60)), tmp_path, layout=layout, id=address)
     info = json.loads((made.folder / "info.json").read_text())
@@ -261,7 +261,7 @@ def test_a_jpeg_that_lacks_its_end_marker_is_cut(tmp_path: Path) -> None:
 
 
 def test_empty_file(tmp_path: Path) -> None:
-    """Nothing cannot be mapped, and is said so."""
+    """An empty file cannot be mapped and is rejected."""
     with pytest.raises(DamagedInput) as caught:
         tiles(b"", tmp_path)
     assert caught.value.reason is Reason.EMPTY

@@ -87,7 +87,7 @@ def test_the_smallest_pictures_pass(size: tuple[int, int]) -> None:
 
 
 def test_work_stops_between_tiles() -> None:
-    """What a step raises ends the work at once."""
+    """An exception of the step function ends the work at once."""
     told: list[float] = []
 
     def step(share: float, what: str) -> None:

@@ -86,7 +86,7 @@ def test_a_skewed_scan_is_levelled(degrees: float) -> None:
 
 
 def test_a_picture_without_a_page_is_kept_whole() -> None:
-    """Nothing is cut or turned, and the result says that there was no page."""
+    """The picture is neither cropped nor rotated, and the result reports that there was no page."""
     made = document(raster(scenery(300, 200)), clean="none")
 
     assert made.corners is None

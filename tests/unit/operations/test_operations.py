@@ -152,7 +152,7 @@ def test_the_result_can_be_of_any_output_format(form: str, tmp_path: Path) -> No
 
 
 def test_a_mask_is_the_second_input(tmp_path: Path) -> None:
-    """What it marks is filled, and nothing is looked for."""
+    """Marked pixels are filled, without a search for damage."""
     mask = np.zeros((150, 200, 3), np.uint8)
     mask[40:50, 60:90] = 255
     spoiled = calm(200, 150)

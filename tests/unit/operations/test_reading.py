@@ -42,7 +42,7 @@ def stored(tmp_path: Path) -> Callable[[bytes], Path]:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_are_read_upright(orientation: int, stored: Callable[[bytes], Path]) -> None:
-    """Whatever the orientation says, blue-green-red pixels come out as a person sees them."""
+    """For every orientation the blue-green-red pixels are upright."""
     raster = read(stored(oriented(quadrants(32, 20), orientation)))
 
     assert np.array_equal(raster.colour[..., ::-1], quadrants(32, 20))
@@ -147,7 +147,7 @@ def test_several_pictures_have_one_limit(stored: Callable[[bytes], Path]) -> Non
 
 
 def test_errors_of_opencv_have_codes() -> None:
-    """What it asserts is a defect here; where memory ran out, another try may work."""
+    """A failed assertion of OpenCV is a defect; out of memory is retryable."""
     with pytest.raises(EngineError, match="OpenCV"), opencv():
         cv2.cvtColor(np.zeros((2, 2), np.uint8), cv2.COLOR_BGR2GRAY)
     with pytest.raises(MemoryPressure), opencv():
@@ -155,7 +155,7 @@ def test_errors_of_opencv_have_codes() -> None:
 
 
 def test_threads_are_given_back() -> None:
-    """What an operation sets for itself holds only as long as it works."""
+    """The thread settings of an operation are restored at its end."""
     before = cv2.getNumThreads()
 
     with opencv(1):

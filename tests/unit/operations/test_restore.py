@@ -117,7 +117,7 @@ def test_the_smallest_pictures_pass(size: tuple[int, int]) -> None:
 
 
 def test_work_stops_between_places() -> None:
-    """What a step raises ends the work before the next place is filled."""
+    """An exception of the step function ends the work before the next region is filled."""
 
     def step(share: float, what: str) -> None:
         if what.startswith("fill place 2"):

@@ -95,7 +95,7 @@ def test_a_stranger_can_be_left_out() -> None:
     ids=["strangers", "flat", "one pixel"],
 )
 def test_pictures_that_do_not_fit_are_refused(pair: tuple, mode: str) -> None:  # type: ignore[type-arg]
-    """Nothing in common is a verdict with a code, never a defect."""
+    """Pictures without overlap are rejected with a code, not reported as a defect."""
     with pytest.raises(UnsuitableInput) as caught:
         stitch(pair, mode=mode)  # type: ignore[arg-type]
 
