@@ -107,7 +107,7 @@ def test_what_lies_beside_the_code(
 
 
 def test_temporary_folder_goes_with_the_call() -> None:
-    """What a child leaves in its folder is gone, and the folder too."""
+    """The child's temporary folder and its files are removed."""
     folder = Path(run(targets.temporary_folder, limits=ROOMY))
     assert not folder.exists()
     assert folder.parent.exists()
@@ -281,7 +281,7 @@ def test_a_script_instead_of_ffmpeg_works_and_is_told_of(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What cannot be held in the jail does its work without, and the log says so once."""
+    """A program that cannot run in the jail runs without it, and the log says so once."""
     script = tmp_path / "ffmpeg"
     script.write_text(f'#!/bin/sh\nexec {shutil.which("ffmpeg")} "$@"\n')
     script.chmod(0o755)

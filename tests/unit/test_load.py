@@ -591,7 +591,7 @@ def test_clocks_that_differ_do_not_move_latencies() -> None:
 
 
 def test_a_planned_upload_expects_what_its_client_does() -> None:
-    """Who leaves has an asset that waits, whatever the file is."""
+    """An abandoned upload expects a waiting asset, whatever the file is."""
     one = PlannedUpload(number=0, at=0, file=BAD)
 
     assert (one.expect, replace(one, abandoned=True).expect) == ("truncated", "waiting")

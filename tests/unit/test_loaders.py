@@ -263,13 +263,13 @@ def test_defects_are_not_blamed_on_the_picture() -> None:
     ["vips_tracked: out of memory --- size == 9MB", "VipsJpeg: Insufficient memory (case 4)"],
 )
 def test_running_out_of_memory_stays_a_memory_error(said: str) -> None:
-    """What libvips or a decoder could not allocate looks like what Python could not."""
+    """A failed allocation of libvips or a decoder raises MemoryError, like one of Python."""
     with pytest.raises(MemoryError), decoding():
         raise pyvips.Error("unable to call avg", f"{said}\n")
 
 
 def test_errors_of_an_earlier_picture_are_not_this_ones() -> None:
-    """Whatever libvips still remembers is forgotten before a new picture is decoded."""
+    """libvips's error buffer is cleared before a new picture is decoded."""
     # Asked to forgive, libvips decodes it and keeps "premature end" to itself.
     pyvips.Image.jpegload_buffer(specimen("jpeg")[:-200], fail_on="none").avg()
     with pytest.raises(DamagedInput) as caught, decoding():

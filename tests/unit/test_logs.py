@@ -88,7 +88,7 @@ def test_no_name_of_a_file_is_logged(name: str) -> None:
 
 
 def test_whole_events_are_cut() -> None:
-    """What is long, wide or deep is no line of a log."""
+    """Long texts, long lists and deep objects are cut."""
     event = {"Records": [{"body": "x" * 100_000}] * 1_000, "a": {"b": {"c": {"d": {"e": 1}}}}}
     left = redaction.line({"event": event, "exception": "y" * 100_000, "n": 7, "none": None})
 

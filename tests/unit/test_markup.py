@@ -143,7 +143,7 @@ def test_the_widest_rendition_ends_the_list(width: int, last: dict[str, str]) ->
 
 @given(st.integers(1, 30_000), st.integers(1, 30_000), st.integers(1, 16_384))
 def test_nothing_wider_than_the_original_is_listed(width: int, height: int, box: int) -> None:
-    """Whatever the shape and the recipe's size: each URL is listed once, widths in order."""
+    """For any shape and any size of the recipe, each URL is listed once, with rising widths."""
     share = min(1, box / max(width, height))
     size = (max(1, round(width * share)), max(1, round(height * share)))
     found = shown(recorded(width, height, renditions=[made("page", Format.JPEG, *size)]))
@@ -287,7 +287,7 @@ def test_every_attribute_of_a_picture() -> None:
 
 @given(st.text(), st.text())
 def test_texts_cannot_end_their_attribute(alt: str, sizes: str) -> None:
-    """Whatever somebody writes, the page has the same tags with the same attributes."""
+    """Any text leaves the tags and attributes of the page unchanged."""
     found = replace(shown(recorded(title=alt), SIGNED), sizes=sizes)
     for html in (image_html(found), picture_html(found), image_html(found, alt=alt, sizes=sizes)):
         read = PageTags(html)

@@ -257,7 +257,7 @@ WORDS = st.text(
 def test_written_blocks_read_back(
     caption: str, artist: str, latitude: float, longitude: float, altitude: float | None
 ) -> None:
-    """What is written is what is read: words exactly, places to centimetres."""
+    """Written values are read back: texts exactly, positions to centimetres."""
     tags = Tags(
         caption=caption or None,
         artist=artist or None,

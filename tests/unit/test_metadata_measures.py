@@ -180,7 +180,7 @@ def test_one_colour_is_named_exactly(colour: tuple[int, int, int]) -> None:
 
 
 def test_grey_pictures_have_grey_colours() -> None:
-    """Nothing in a grey picture gets a tint."""
+    """The colours of a grey picture have no tint."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 256, 3).repeat(64, axis=0)
     found = measured(ramp)
     assert all(name[1:3] == name[3:5] == name[5:7] for name in found.palette)
@@ -257,7 +257,7 @@ def test_what_hides_under_transparency_changes_nothing() -> None:
 
 
 def test_specks_have_their_colour() -> None:
-    """What is so small that a sample of pixels misses it still gives its colour."""
+    """An area that the sample of pixels misses still contributes its colour."""
     pixels = flat(512, 512, 0, 0, 0, 0)
     pixels[256:258, 256:258] = (200, 40, 60, 255)
     assert close(measured(pixels).dominant, "#c8283c", by=10)

@@ -330,7 +330,7 @@ def test_iptc_dates(date: bytes, expected: str | None) -> None:
     ],
 )
 def test_broken_iptc_says_nothing(broken: bytes) -> None:
-    """What ends too early or never gets to the point is left unread."""
+    """Truncated and absurd blocks are ignored."""
     assert iptc.read(broken) == Tags()
 
 
@@ -375,7 +375,7 @@ def test_nothing_gives_nothing() -> None:
 
 @given(st.binary(max_size=200), st.binary(max_size=200), st.binary(max_size=200))
 def test_any_three_blocks_give_tags(first: bytes, second: bytes, third: bytes) -> None:
-    """Whatever three blocks say together, tags come out."""
+    """Any three blocks give valid tags."""
     assert isinstance(read_tags(first, second, third), Tags)
 
 

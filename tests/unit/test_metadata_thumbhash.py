@@ -139,7 +139,7 @@ def test_every_picture_has_a_placeholder(width: int, height: int, alpha: bool, s
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (101, 5), (5, 101)])
 def test_sizes_out_of_range_are_refused(size: tuple[int, int]) -> None:
-    """Nothing and too much are errors of the caller."""
+    """Sides of 0 and sides above the limit raise ValueError."""
     with pytest.raises(ValueError, match="do not fit"):
         thumbhash.encode(one_colour(*size, 1, 2, 3, 255))
 

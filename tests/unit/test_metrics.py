@@ -81,7 +81,7 @@ def test_dimensions_are_closed_sets() -> None:
 
 
 def test_the_sets_are_those_of_the_code() -> None:
-    """What the code can say has a place in the set."""
+    """Every value that the code can emit is in the set of its dimension."""
     assert set(metrics.OUTCOMES) == {one.value for one in IngestOutcome}
     assert set(metrics.FINISHED_OUTCOMES) == {one.value for one in FinalizeOutcome}
     assert set(metrics.CACHE_OUTCOMES) == {one.value for one in CacheOutcome}
@@ -89,7 +89,7 @@ def test_the_sets_are_those_of_the_code() -> None:
 
 
 def test_units_fit_to_names() -> None:
-    """Who reads a name is not surprised by its unit."""
+    """The unit of a metric matches its name."""
     for one in METRICS:
         if one.name.endswith("Seconds"):
             assert one.unit is Unit.SECONDS
@@ -269,7 +269,7 @@ def test_a_value_outside_the_set_is_another() -> None:
 
 @pytest.mark.parametrize("dimensions", [{}, {"reason": "corrupt", "owner": "ann"}, {"owner": "a"}])
 def test_other_dimensions_are_a_mistake_of_the_code(dimensions: dict[str, str]) -> None:
-    """Nobody can add an owner by the way."""
+    """Dimensions that the metric does not declare raise TypeError."""
     with pytest.raises(TypeError, match="has the dimensions"):
         metrics.add(metrics.REJECTIONS, 1, **dimensions)
 
@@ -314,7 +314,7 @@ def counts(draw: st.DrawFn) -> tuple[MetricSpec, float, dict[str, str]]:
 def test_whatever_is_counted_is_written_as_cloudwatch_wants_it(
     counted: list[tuple[MetricSpec, float, dict[str, str]]],
 ) -> None:
-    """Nothing is lost or counted under other dimensions, and each line keeps the format's limits
+    """Every value is written under its own dimensions, and each line keeps the format's limits
     (Amazon CloudWatch User Guide, "Specification: Embedded metric format")."""
     wanted: Counter[tuple[str, ...]] = Counter()
     for spec, value, labels in counted:

@@ -212,7 +212,7 @@ def test_ordinary_recipes_cost_no_call_more() -> None:
 def test_the_classifier_decides_what_it_is_certain_of(
     says: dict[str, float], outcome: str, status: Status, code: str | None
 ) -> None:
-    """What it is sure about needs nobody else; all else waits, and only that names a workflow."""
+    """Certain outcomes need no other tier; only the other pictures wait and name a workflow."""
     world = Moderated()
     record = world.upload(says=says)
 
@@ -230,7 +230,7 @@ def test_the_classifier_decides_what_it_is_certain_of(
 
 
 def test_what_waits_is_closed_from_its_first_write() -> None:
-    """Nobody reads the files of a held picture, not even for a moment."""
+    """The files of a held picture are never public, not even for a moment."""
     world = Moderated()
     record = world.upload(says={"explicit": 60})
     assert world.closed(record)
@@ -305,7 +305,7 @@ def test_a_recipe_with_a_classifier_needs_one() -> None:
 
 
 def test_without_a_classifier_tier_everything_new_is_uncertain() -> None:
-    """Nobody is asked at upload: the workflow asks Rekognition."""
+    """No moderator is asked at upload: the workflow asks Rekognition."""
     world = Moderated()
     record = world.upload(tiers=TIERS - {ModerationTier.CLASSIFIER})
     assert of(record).outcome is ModerationOutcome.UNCERTAIN
@@ -378,7 +378,7 @@ def test_near_duplicates_can_be_left_out() -> None:
 
 
 def test_a_near_duplicate_of_an_approved_picture_is_looked_at() -> None:
-    """Whoever changes a few pixels of an approved picture has not had those approved."""
+    """A near duplicate does not inherit an approval."""
     world = Moderated()
     first = world.upload(says={"explicit": 70})
     passed = by_person(first.moderation, ModerationOutcome.PASS, "2030-01-01T00:00:00.000000Z")
@@ -749,7 +749,7 @@ def test_a_storyboard_that_names_what_is_not_there_is_a_defect(video: Heavy) -> 
 
 
 def test_a_video_of_rejected_bytes_is_rejected_by_its_record(video: Heavy) -> None:
-    """What a person has rejected is not shown again under another name."""
+    """A person's rejection also applies to the same bytes under another key."""
     video.heavy.finish(video.record.asset, video.record.version)
     first = video.now()
     rejected = by_person(first.moderation, ModerationOutcome.REJECT, "2030-01-01T00:00:00.000000Z")

@@ -74,7 +74,7 @@ def test_nothing_is_loaded_before_the_first_picture() -> None:
 
 @pytest.mark.parametrize("answer", [float("nan"), 1.5, -0.1])
 def test_a_model_that_answers_nonsense_is_an_error(answer: float) -> None:
-    """What is no probability decides nothing."""
+    """A value that is not a probability raises an error."""
     broken = OpenNsfwClassifier()
     broken._model = SimpleNamespace(classify=lambda _: SimpleNamespace(nsfw=answer))  # type: ignore[assignment]
     with pytest.raises(EngineError, match="no probability"):

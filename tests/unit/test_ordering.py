@@ -78,7 +78,7 @@ def test_other_objects_are_other_groups() -> None:
 
 
 def test_a_deletion_is_no_repetition_of_the_upload() -> None:
-    """Whatever sequencers they have."""
+    """Their deduplication ids differ for any sequencers."""
     made = _answer(_notification("a.jpg"))
     gone = _answer(_notification("a.jpg", name="ObjectRemoved:Delete"))
 

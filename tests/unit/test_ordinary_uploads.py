@@ -165,8 +165,9 @@ def test_a_thousand_ordinary_pictures_cost_no_step_and_no_question(recipe: Recip
 
 
 def test_what_is_escalated_is_counted() -> None:
-    """What is counted above would be: of ten pictures the classifier is uncertain of two. Each is a
-    run of a state machine, which asks one question. Who has people approve has a run for each."""
+    """The counters of the tests above work: of ten pictures the classifier is uncertain about two.
+    Each of these has one run of a state machine, which asks one question. With the workflow approve
+    each upload has a run."""
     uploads = Uploads(MODERATED, Looker([0.5, 0.5, 30.0, 0.5, 0.5]))
     uploads.ingest(10)
     uploads.tell()

@@ -120,7 +120,7 @@ def test_a_new_version_tells_that_people_were_asked_about_the_old_one(
 
 @pytest.mark.parametrize(("expired", "kind"), [(True, "asset.expired"), (False, "asset.erased")])
 def test_a_record_that_goes_by_its_time_to_live_is_told_apart(*, expired: bool, kind: str) -> None:
-    """Nobody has removed it: an upload that never came."""
+    """A record that expired has the event of an upload that never arrived."""
     event = of_record(WAITING, None, time=at(99), expired=expired)
 
     assert event is not None
@@ -185,7 +185,7 @@ def test_a_job_tells_its_states_and_no_progress(
 
 
 def test_only_some_lines_of_the_timeline_tell() -> None:
-    """What caches must forget, and work that a person has to look at."""
+    """Only entries about invalidations and failed jobs cause events."""
     gone = LogEntry(
         time=at(1), kind="invalidated", detail={"version": "v", "cause": "closed"}, id="i"
     )
@@ -277,7 +277,8 @@ QUIET = {"a hash", "another line", "a line that goes", "progress", "a job that g
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_stream_tells_what_the_change_tells_and_the_filter_lets_it_pass(name: str) -> None:
-    """Whatever makes an event passes the filter; what never does is kept back by it."""
+    """Every change with an event passes the filter; changes that never have an event are filtered
+    out."""
     record, kind = CHANGES[name]
 
     told = events_of(record)
@@ -344,7 +345,7 @@ def test_events_are_sent_in_the_order_of_their_changes() -> None:
 
 
 def test_what_the_bus_did_not_take_comes_again_with_all_that_follows() -> None:
-    """What was taken before it does not."""
+    """Earlier changes of the batch are not repeated."""
     world = World(Fuse(burns_at=2, error=lambda: Throttled("no")))
     batch = records(60)
 

@@ -106,7 +106,7 @@ def test_the_product_imports_nothing_of_development() -> None:
 
 
 def test_pictures_are_processed_and_aws_is_reached(tmp_path: Path) -> None:
-    """What an image is for needs no checkout: files, and the deployment of the environment."""
+    """Processing files and using a deployment need no checkout."""
     (tmp_path / "a.jpg").write_bytes(encoded(photo(64, 48), "JPEG"))
 
     processed = alone(COMMAND, "process", "a.jpg", "--out", "out", cwd=tmp_path)

@@ -96,7 +96,7 @@ def test_the_daily_upgrades_wait_for_the_next_day() -> None:
 
 
 def test_no_sample_is_taken() -> None:
-    """What the classifier lets pass stays passed; it is asked about as ever."""
+    """Pictures that the classifier passes are accepted; the classifier itself still runs."""
     world = Moderated()
     world.put_off = tripped().stops
     record = world.upload(sample=1.0)

@@ -378,7 +378,7 @@ def test_every_probe_and_recipe_give_a_plan(probe: Probe, specs: list[RenditionS
 def test_stored_renditions_give_the_planned_sizes(
     probe: Probe, first: RenditionSpec, second: RenditionSpec
 ) -> None:
-    """Whatever is made of a stored rendition has its size in the whole plan, from pixels it has."""
+    """A file made from a stored rendition has the size of the whole plan and is never enlarged."""
     recipe = Recipe(name="any", version=1, renditions=(first, replace(second, name="y")))
     whole = make_plan(probe, recipe)
     made = stored(whole, "x", Format.WEBP, frames=whole.steps[0].outputs[1].frames)

@@ -90,7 +90,7 @@ def test_a_view_counts_for_the_file_that_was_sent() -> None:
     ],
 )
 def test_what_is_no_view_is_passed_over_and_counted(hostile: bytes) -> None:
-    """Whatever stands in it, the next line counts."""
+    """An invalid line is skipped, and the next line counts."""
     found = counted(hostile, line())
 
     assert (found.lines, found.ignored) == (2, 1)

@@ -82,7 +82,7 @@ def test_a_free_step_is_left_out() -> None:
 
 
 def test_products_that_differ_are_no_price() -> None:
-    """Nobody can tell which of them is meant; two that agree are one."""
+    """Products with different prices are ambiguous; products with the same price count as one."""
     differ = offer(("Request", [(0, "0.1")]), ("USE1-Request", [(0, "0.2")]))
     agree = offer(("Request", [(0, "0.1")]), ("USE1-Request", [(0, "0.1")]))
 
@@ -142,7 +142,7 @@ def test_the_file_is_rewritten_with_what_the_list_says() -> None:
 
 
 def test_a_region_is_added() -> None:
-    """What its list has is known from then on; what is the same everywhere is not repeated."""
+    """The prices of the list are added; worldwide prices are not repeated."""
     found = compare((), prices.figures(), lambda code, _: listed(1.2, "EUW1-")[code])
     text = rewritten(TEXT, "eu-west-1", found.changes, TODAY)
     added = tomllib.loads(text)["regions"]["eu-west-1"]
@@ -156,7 +156,7 @@ def test_a_region_is_added() -> None:
 def test_the_command_compares_with_a_folder(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is written without --write."""
+    """The file changes only with --write."""
     assert run(["cost", "prices", "update", "--from", str(folder)]) == 0
 
     said = capsys.readouterr().out

@@ -186,7 +186,7 @@ def test_names_of_items_that_are_not_text_are_corrupt() -> None:
 @given(data=st.binary(max_size=400))
 @settings(derandomize=True)
 def test_random_bytes_are_only_ever_refused(data: bytes) -> None:
-    """Whatever the bytes, the probe raises a Rejected and nothing else."""
+    """For any bytes the probe raises only Rejected."""
     with pytest.raises(Rejected):
         look(data)
 

@@ -276,7 +276,7 @@ def test_manifest_round_trip() -> None:
     [None, [], {}, {"source": 3}, {"renditions": [], "input": {}}, {"renditions": [1]}],
 )
 def test_foreign_record_is_not_believed(broken: Any) -> None:
-    """What is not a record of this version is no record, and no error."""
+    """A record of another version is ignored without an error."""
     assert output_folder.entry_from(broken) is None
 
 

@@ -114,7 +114,7 @@ def test_output_folder_is_not_an_input(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
-    """What is no file is a problem, not a hang."""
+    """A pipe is reported as a problem and does not block the run."""
     os.mkfifo(tmp_path / "pipe")
     assert sources(tmp_path, "", {}, "pipe") == [("pipe", UNREADABLE)]
 
@@ -191,7 +191,7 @@ def test_slug(stem: str, expected: str) -> None:
 
 @given(st.text())
 def test_slug_is_always_a_name(stem: str) -> None:
-    """Whatever a file is called, its folder has a plain name."""
+    """Any file name gives a plain folder name."""
     assert inputs.NAME.fullmatch(inputs.slug(stem))
 
 

@@ -165,7 +165,7 @@ def test_links_that_lead_out_are_left_out(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_second_run_does_nothing(bench: Bench) -> None:
-    """What has not changed is not processed again, accepted or rejected."""
+    """Unchanged sources are not processed again, whether accepted or rejected."""
     bench.put(good="picture", bad="reject")
     bench.run()
     before = bench.manifest()

@@ -56,7 +56,7 @@ def test_the_first_use_stays() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"toml": "x", "assets": {}}', b'{"toml": 1}'])
 def test_what_is_no_recipe_is_a_defect(data: bytes) -> None:
-    """Nothing is made by something that cannot be read."""
+    """An unreadable recipe raises EngineError."""
     store = MemoryStore()
     store.put("delivery", recipe_key("a" * 64), data, content_type="")
     with pytest.raises(EngineError):

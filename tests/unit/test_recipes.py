@@ -82,7 +82,7 @@ def encodings(formats: str, defaults: str = "") -> tuple[Encoding, ...]:
 
 
 def test_minimal_recipe_takes_the_defaults_of_the_model() -> None:
-    """What is not written is as the dataclasses say."""
+    """Missing keys have the defaults of the dataclasses."""
     recipe = recipes.parse(MINIMAL)
     spec = RenditionSpec(
         name="page",
@@ -224,7 +224,7 @@ def test_shipped_recipe_is_good(name: str) -> None:
 
 
 def test_sizes_of_the_default_recipe() -> None:
-    """What the speed figures are measured with does not change by accident."""
+    """The default recipe, which the benchmarks use, does not change by accident."""
     recipe = recipes.load("default")
     jpeg = Encoding(format=Format.JPEG, quality=80, effort=0, progressive=True)
     webp = Encoding(format=Format.WEBP, quality=80, effort=2, progressive=False)

@@ -40,7 +40,7 @@ def test_good_recipe_has_no_warnings() -> None:
     ],
 )
 def test_warnings_about_the_whole_and_a_rendition(line: str, path: str) -> None:
-    """What costs memory, time or somebody's privacy, or makes pictures worse, is pointed at."""
+    """Warnings name options that cost memory, time, privacy or picture quality."""
     assert warned(HEAD + line + ("" if BODY in line else f"\n{BODY}")) == [path]
 
 

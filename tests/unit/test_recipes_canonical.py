@@ -109,7 +109,7 @@ def test_digest_ignores_what_means_nothing(change: Callable[[str], str]) -> None
     ],
 )
 def test_digest_follows_the_meaning(change: Callable[[str], str]) -> None:
-    """Whatever changes what is accepted or made changes the digest."""
+    """Every change of accepted inputs or of outputs changes the digest."""
     assert digest(change(BASE)) != digest(BASE)
 
 

@@ -101,7 +101,7 @@ def formats(*entries: object, **defaults: object) -> dict[str, str]:
 
 
 def test_the_valid_document_is_valid() -> None:
-    """What the other tests change has no mistake of its own."""
+    """The document that the other tests modify has no mistakes."""
     assert complaints(VALID) == {}
 
 
@@ -211,7 +211,7 @@ def test_contradictions_of_moderation_are_errors(
 
 @pytest.mark.parametrize("name", ["none", "video"])
 def test_moderation_needs_a_workflow_that_goes_on(name: str) -> None:
-    """What is held goes through a workflow: "moderate" if none is named, and one that holds."""
+    """Moderation needs a workflow that handles held uploads; "moderate" is the default."""
     assert "which does nothing" in complaints(VALID | {"workflow": name})["workflow"]
     without = {key: value for key, value in VALID.items() if key != "moderation"}
     assert "no [moderation]" in complaints(without | {"workflow": "moderate"})["workflow"]
@@ -240,7 +240,7 @@ def test_labels_that_cuts_cannot_go_by_are_errors(
 
 
 def test_a_workflow_of_ones_own_must_ask_for_labels_too() -> None:
-    """What its stages do is in its file."""
+    """The stages are read from the workflow file."""
     own = """
 name = "own"
 version = 1
@@ -273,7 +273,8 @@ formats = ["jpeg"]
 
 @pytest.mark.parametrize("name", ["none", "video"])
 def test_labels_need_a_workflow_that_asks(name: str) -> None:
-    """Nobody is asked by itself: each question costs money."""
+    """A recipe with labels needs a workflow with a stage ``label``, because each call costs
+    money."""
     without = {key: value for key, value in VALID.items() if key != "moderation"}
     assert "nothing in it asks" in complaints(without | {"workflow": name})["labels"]
     assert complaints(without | {"workflow": "approve"}) == {}
@@ -388,7 +389,7 @@ def test_rules_of_a_format(entry: dict[str, object], path: str) -> None:
 
 
 def test_entry_without_a_format_is_read_as_far_as_possible() -> None:
-    """What is wrong whatever the format is reported beside the missing format."""
+    """Mistakes that do not depend on the format are reported together with the missing format."""
     assert list(formats({"quality": 0, "effort": 9, "ef": 1})) == [
         f"renditions[0].formats[0].{key}" for key in ("quality", "ef", "format")
     ]
@@ -440,7 +441,7 @@ def test_messages_do_not_carry_control_characters() -> None:
 
 
 def test_two_words_of_approval_must_not_contradict_each_other() -> None:
-    """Nobody guesses which of them is meant; the same said twice is no mistake."""
+    """Contradicting keys are a mistake; equal values are not."""
     document = copy.deepcopy(VALID) | {"approval": True}
     assert complaints(document | {"workflow": "moderate"}) == {
         "approval": 'contradicts workflow = "moderate"; leave it out'

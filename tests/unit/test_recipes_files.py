@@ -43,7 +43,7 @@ def test_path_as_text_and_as_path(tmp_path: Path) -> None:
 
 
 def test_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:
-    """What editors on Windows write is read as it is meant."""
+    """Files with a byte order mark and Windows line ends are accepted."""
     file = tmp_path / "mine.TOML"
     file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
     assert recipes.load(file) == recipes.parse(MINIMAL)

@@ -60,7 +60,7 @@ def text_files() -> list[Path]:
 
 
 def test_the_top_level_is_the_agreed_one() -> None:
-    """Nothing is added beside the agreed folders and files, except dotfiles and ignored output."""
+    """The top level has only the agreed folders and files, dotfiles and ignored output."""
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     made = {name for name in names if any(fnmatch.fnmatch(name, line) for line in ignored())}
 
@@ -133,7 +133,7 @@ def test_no_constant_is_set_twice() -> None:
 
 
 def test_no_class_name_is_used_twice() -> None:
-    """Whoever searches for a class finds one."""
+    """A search for a class name finds exactly one class."""
     found: dict[str, list[str]] = {}
     for path in sources("worker", "batch", "pulumi"):
         for node in ast.walk(parsed(path)):
@@ -169,7 +169,7 @@ def test_every_test_is_a_sentence() -> None:
 
 
 def test_no_path_of_one_machine() -> None:
-    """Nothing in the project knows the folders of the machine it was written on."""
+    """No file contains a path of the machine that it was written on."""
     machine = re.compile(r"(?<![\w.~-])/(?:home|root|work|Users)/\w")
 
     assert [path.name for path in text_files() if machine.search(path.read_text("utf-8"))] == []
@@ -267,7 +267,7 @@ def names(lines: list[str]) -> set[str]:
 
 
 def test_every_dependency_is_locked() -> None:
-    """What pyproject.toml asks for, extras too, is in the hashed lock."""
+    """Every dependency of pyproject.toml, extras included, is in the hashed lock."""
     project = PYPROJECT["project"]
     extras = [line for extra in project["optional-dependencies"].values() for line in extra]
     lock = (ROOT / "tests" / "requirements.txt").read_text("utf-8").splitlines()
@@ -279,7 +279,7 @@ def test_every_dependency_is_locked() -> None:
     "lock", sources("tests", "images", pattern="requirements*.txt"), ids=lambda path: path.name
 )
 def test_locks_are_pinned_hashed_and_name_no_index(lock: Path) -> None:
-    """Whoever installs decides where packages come from; the lock decides what they are."""
+    """The lock fixes versions and hashes, and leaves the package index to the user."""
     text = lock.read_text("utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
 

@@ -200,7 +200,7 @@ def test_what_is_no_review_is_missing(text: str) -> None:
     [(Choice.REJECT, ""), (Choice.REJECT, " \t "), (Choice.APPROVE, "x" * 1_001)],
 )
 def test_a_reason_has_limits(choice: Choice, reason: str) -> None:
-    """Who rejects says why, and nobody writes a book."""
+    """A rejection needs a reason, and the length of a reason is limited."""
     world = World()
     asked = world.ask()
 

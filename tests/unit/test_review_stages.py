@@ -89,7 +89,7 @@ def test_a_workflow_asks_itself() -> None:
 
 
 def test_an_erased_asset_has_no_reviews() -> None:
-    """Nothing is left to follow, and a stage that comes late is stale."""
+    """An event has no effect, and a late stage is stale."""
     world = World()
     asked = world.ask()
     world.catalog.delete(ASSET)
@@ -247,7 +247,8 @@ def test_what_a_person_has_published_is_not_rejected_by_a_machine() -> None:
 
 
 def test_quarantine_closes_copies_and_asks() -> None:
-    """What a failed stage leaves is safe, and people decide; nothing is lost."""
+    """After a failed stage the files are closed, the original is copied to quarantine, and a review
+    is open."""
     world = World(Status.ACCEPTED)
 
     for _ in range(2):
@@ -295,7 +296,7 @@ def test_a_wrong_default_is_refused(default: object) -> None:
 
 
 def test_a_run_that_starts_again_after_the_deadline_gets_the_default() -> None:
-    """Nobody is asked a second time."""
+    """No second review is opened."""
     world = World()
     world.ask("t1")
     world.wait(HOUR)
@@ -319,7 +320,7 @@ def test_an_asset_that_is_still_made_is_not_asked_about() -> None:
 
 
 def test_only_what_is_held_is_rejected() -> None:
-    """Nobody rejects by mistake what everybody reads."""
+    """A published asset cannot be rejected by a stage."""
     world = World(Status.ACCEPTED)
 
     with pytest.raises(Conflict) as caught:

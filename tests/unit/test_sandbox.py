@@ -98,7 +98,7 @@ class TestWhatComesBack:
             run(function, limits=ROOMY)
 
     def test_functions_without_a_name(self) -> None:
-        """What cannot be imported cannot be sent."""
+        """A function that cannot be imported by name is refused."""
         with pytest.raises(EngineError, match="cannot be sent"):
             run(lambda: 1, limits=ROOMY)
 

@@ -97,7 +97,7 @@ class TestHostileAnswers:
         ids=str,
     )
     def test_forged_values(self, node: object) -> None:
-        """Whatever a frame names or holds, only well-shaped values of our types come out."""
+        """For any content of a frame, only valid values of Safelight's types are returned."""
         header = json.dumps(["returned", node]).encode()
         with pytest.raises(wire.BadReply):
             wire.decode(header, memoryview(b""))

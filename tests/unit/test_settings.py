@@ -19,7 +19,7 @@ COMPLETE = {
 
 
 def test_the_rest_has_defaults() -> None:
-    """What must be named is named; variables of others are nobody's business here."""
+    """Only required variables are needed; variables without the prefix are ignored."""
     settings = Settings.from_environment(COMPLETE | {"PATH": "/bin", "SAFELIGHT_DEBUG": "1"})
     assert settings.table == "catalog"
     assert settings.ordering is Ordering.FIFO

@@ -188,7 +188,7 @@ def test_a_window_collects_a_batch() -> None:
 
 
 def test_a_group_is_never_under_way_twice() -> None:
-    """What follows a message of its group waits, and keeps its order."""
+    """Later messages of a group wait and keep their order."""
     env = simpy.Environment()
     queue = MessageQueue(env, fifo=True)
     first, second, other = QueuedUpload(0, 7), QueuedUpload(1, 7), QueuedUpload(2, 8)
@@ -300,7 +300,7 @@ def test_every_upload_is_counted_exactly_once(
     writes: float,
     seed: int,
 ) -> None:
-    """Whatever fails, waits or dies: accepted, dead, refused and under way are all that came."""
+    """Accepted, dead, refused and in-flight uploads add up to all arrivals, under any faults."""
     topology = replace(
         PLAIN,
         fifo=fifo,
@@ -335,7 +335,7 @@ def test_every_upload_is_counted_exactly_once(
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_does_not() -> None:
-    """Nothing depends on the clock or on the order of sets."""
+    """The result does not depend on the clock or on the order of sets."""
     load = SimulatedLoad(rate=30, seconds=60, failures=0.1, seed=11)
     runs = [simulated(PLAIN, one, ServiceTimes(seconds=0.1, spread=0.3)) for one in (load, load)]
     assert runs[0].latencies == runs[1].latencies

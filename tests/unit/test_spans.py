@@ -64,7 +64,7 @@ def test_spans_lie_in_each_other(kept: _Kept) -> None:
 
 
 def test_an_invalid_parent_is_none(kept: _Kept) -> None:
-    """What comes from outside and is no traceparent begins a trace instead of breaking one."""
+    """An invalid traceparent starts a new trace."""
     with trace.span("ingest", parent="nonsense") as root:
         pass
     assert trace.valid(root.traceparent)
@@ -129,7 +129,8 @@ def test_what_lies_in_the_past_is_written_too(kept: _Kept) -> None:
 
 
 def test_the_root_has_the_ids_that_others_were_told(kept: _Kept) -> None:
-    """What went to others before is the span's own id, with a parent of the same trace only."""
+    """The span has the id that was passed to others before, and a parent only within the same
+    trace."""
     start = trace.moment("2026-11-28T04:00:00Z")
     trace.finished("upload", start=start, own=SENT)
     client = f"00-{trace.trace_id(SENT)}-cccccccccccccccc-01"
@@ -157,7 +158,7 @@ def test_a_thread_takes_the_context_that_it_is_given(kept: _Kept) -> None:
 
 
 def test_without_a_recorder_the_trace_is_passed_on() -> None:
-    """Nothing is written, and the correlation id goes its way."""
+    """No span is written, and the trace context is passed on."""
     assert not trace.recording()
     with trace.span("ingest", parent=SENT) as one:
         one.set(bytes=1)

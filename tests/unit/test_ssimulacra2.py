@@ -36,7 +36,7 @@ def test_scores_are_those_of_the_reference(
 
 
 def test_equal_pictures_score_a_hundred() -> None:
-    """Nothing differs, in colour and in grey, and in a picture too small for a second scale."""
+    """Equal pictures score 100 in colour, in grey, and if they are too small for a second scale."""
     for pixels in (photo(64, 64), photo(64, 64)[:, :, 0], photo(9, 15), photo(3, 3)):
         assert ScoreReference(pixels).score(pixels) == pytest.approx(100, abs=0.01)
 

@@ -142,7 +142,7 @@ def test_a_child_that_cannot_be_started_again_is_tried_later() -> None:
 
 
 def test_an_error_at_the_first_start_is_the_callers() -> None:
-    """What was started before it is stopped with the others."""
+    """Processes started before it are stopped."""
     world = World()
 
     def start() -> Child:
@@ -304,7 +304,7 @@ def test_a_child_ends_with_its_parent(start: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_a_child_of_a_dead_parent_does_not_begin() -> None:
-    """Whoever was started for a parent that is gone ends at once."""
+    """A child whose parent is gone ends at once."""
     wrong = launch.tied_command([sys.executable, "-c", "print('began')"])
     wrong[wrong.index(str(os.getpid()))] = "1"
 
@@ -328,7 +328,7 @@ def written(data: Path) -> Address:
 
 
 def test_a_running_stack_is_found(tmp_path: Path) -> None:
-    """What the stack wrote is what a command reads, as long as it runs."""
+    """A command reads the address that the stack has written, while the stack runs."""
     made = written(tmp_path)
 
     with address.owned(tmp_path):

@@ -65,7 +65,7 @@ def test_ingest_goes_on_with_the_trace_of_the_api() -> None:
 
 
 def test_a_newer_upload_of_a_key_has_a_trace_of_its_own() -> None:
-    """What the record says is of the upload before."""
+    """The trace of the record belongs to the earlier upload."""
     world = World()
     first = world.ingest(world.store.upload("intake", "a.jpg", PHOTO, {trace.NAME: SENT}))
     second = world.ingest(world.store.upload("intake", "a.jpg", PHOTO))
@@ -115,7 +115,7 @@ def test_jobs_and_their_failures_carry_the_trace() -> None:
 
 
 def test_a_trace_that_is_none_is_in_no_event() -> None:
-    """Whatever an item says, an attribute of an event has its form."""
+    """An invalid traceparent in an item is not passed on in the event."""
     detail = {"version": "v", "cause": "closed", trace.NAME: "x"}
     event = of_line(ASSET, LogEntry(time="t", kind="invalidated", detail=detail))
     assert event is not None

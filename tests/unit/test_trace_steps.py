@@ -320,5 +320,5 @@ def test_reading_is_traced_only_on_demand_and_when_it_fails(kept: KeptSpans) -> 
 
 
 def test_a_record_of_the_catalog_has_a_trace() -> None:
-    """Whatever was uploaded however: no asset is without one."""
+    """Every asset has a trace, for any kind of upload."""
     assert trace.valid(record(1).source.trace)

@@ -87,7 +87,7 @@ def sent() -> Iterator[_Sent]:
 
 
 def test_the_trace_decides_as_opentelemetry_does() -> None:
-    """Whoever samples by the same share elsewhere keeps the same traces."""
+    """Other OpenTelemetry processes with the same percentage keep the same traces."""
     buffer, theirs = SpanBuffer(lambda _: None, percent=12.5), TraceIdRatioBased(0.125)
     kept = 0
     for number in range(2_000):
@@ -110,7 +110,7 @@ def test_an_ordinary_trace_is_forgotten(sent: _Sent) -> None:
 
 
 def test_every_error_is_kept_with_all_around_it(sent: _Sent) -> None:
-    """What went before and after in the same invocation is sent too, and other traces are not."""
+    """All spans of the trace in the same invocation are sent, and spans of other traces are not."""
     with trace.flushing("ingest"):
         top = trace.begin("ingest", parent=UNSAMPLED)
         with top.active():
@@ -159,7 +159,7 @@ def test_a_service_sends_its_own_spans_when_they_are_complete(sent: _Sent) -> No
 
 
 def test_memory_is_bounded() -> None:
-    """What is not sampled goes first; what is lost is said when something cannot be sent."""
+    """Spans that are not sampled are dropped first, and the number of lost spans is logged."""
     found = _Sent()
     trace.install(SpanBuffer(found.send, percent=1, most=10))
     try:
@@ -391,7 +391,7 @@ def test_xray_gets_signed_json(endpoint: _Endpoint) -> None:
 def test_xrays_answers_have_their_errors(
     endpoint: _Endpoint, status: int, answer: bytes, error: type[SafelightError] | None
 ) -> None:
-    """What was not taken is said by a stable code."""
+    """Each refusal maps to a stable code."""
     endpoint.status, endpoint.answer = status, answer
     spans = XRaySpans(clients(endpoint.server_port))
     if error is None:
@@ -510,7 +510,7 @@ def test_a_call_of_no_trace_is_no_span(sent: _Sent) -> None:
 
 
 def test_a_port_is_itself_without_tracing() -> None:
-    """Nothing stands between a service and its store that nobody listens to."""
+    """Without a recorder the port is not wrapped."""
     store = MemoryStore()
     assert traced(store, "store") is store
 

@@ -280,7 +280,7 @@ def test_a_quality_is_that_of_a_rendition(url: str, qualities: dict[Format, int]
 
 
 def test_equal_requests_share_a_rendition() -> None:
-    """Whoever asks; and others have another name."""
+    """Equal requests of any service share a name, and different requests have different names."""
     first, again = (told(imgproxy(*one)) for one in (("rs:fill:9:9",), ("rt:fill", "s:9:9")))
     other = told(imgproxy("rs:fill:9:9", "q:50"))
 

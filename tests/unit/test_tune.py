@@ -360,7 +360,7 @@ def test_a_size_that_failed_is_left_out(cloud: Cloud, result: RunResult, said: s
 
 
 def test_two_sizes_are_needed(cloud: Cloud) -> None:
-    """What is left after failures must still be a curve."""
+    """At least two sizes must remain after failures."""
     failing(cloud.machine, CLEANED_UP, size=1024)
 
     with pytest.raises(TuningFailed, match="1024 MB: the execution tune-r1-1024-cold") as caught:

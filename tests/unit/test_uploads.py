@@ -179,7 +179,7 @@ def job_of(record: AssetRecord, kind: str = "poster") -> JobRecord:
 
 
 def test_jobs_of_an_earlier_upload_are_not_told_of(tmp_path: Path) -> None:
-    """Who puts a video again waits for the jobs of this upload, not for those of the one before."""
+    """After a second upload the command waits only for the jobs of that upload."""
     heavy = Heavy(tmp_path)
     earlier = replace(heavy.record, version="0123456789abcdef")
     heavy.catalog.put_job(job_of(earlier, "transcode"))

@@ -106,7 +106,7 @@ def test_too_many_are_cut_and_counted() -> None:
 
 @given(st.dictionaries(st.sampled_from(["owner", "tags", "attributes"]), st.text(max_size=60)))
 def test_no_metadata_is_ever_an_error(metadata: dict[str, str]) -> None:
-    """Whatever a client has sent, what is kept can be stored."""
+    """For any metadata the kept values can be stored."""
     said = from_metadata(metadata)
     to_metadata(UserMetadata(owner=said.owner, tags=said.tags, attributes=said.attributes))
 

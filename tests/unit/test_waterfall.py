@@ -124,7 +124,7 @@ def test_no_wait_begins_before_the_upload() -> None:
 
 
 def test_a_long_span_covers_short_ones() -> None:
-    """What ended last counts, not what began last."""
+    """A gap is measured from the latest end, not from the end of the latest span."""
     spans = (
         span("job transcode", 0, 10),
         span("job poster", 1, 1),
@@ -144,13 +144,13 @@ def test_what_lies_in_a_span_that_is_missing_is_shown_as_such() -> None:
 
 
 def test_the_span_above_the_first_one_is_the_callers() -> None:
-    """Who calls the API with a trace of their own keeps that span; nothing of ours is missing."""
+    """The caller's span above the root does not count as missing."""
     spans = (span("upload", 0, 1, id_=TOP, parent="c" * 16), span("ingest", 1, 1, parent=TOP))
     assert of(*spans).whole
 
 
 def test_a_trace_without_its_root_is_shown() -> None:
-    """What lies in the root is no orphan: the upload was begun by something that writes none."""
+    """Children of a missing root are not orphans."""
     assert of(*WHOLE[1:]).whole
     assert of(*WHOLE[1:], expected=["upload"]).missing == ("upload",)
 
@@ -377,7 +377,7 @@ def test_a_span_of_cloudwatch_is_read() -> None:
     )
 )
 def test_any_json_is_spans_or_none(value: object) -> None:
-    """Nothing but the one error comes out."""
+    """Any JSON gives spans or the one expected error."""
     with suppress(ValueError):
         list(otlp_spans(value))
     stored_span(value)

@@ -349,7 +349,7 @@ def test_a_receiver_that_says_nothing_is_unreachable() -> None:
 
 
 def test_a_connection_that_is_reset_is_unreachable() -> None:
-    """What has failed is told, and not what closing the connection fails with."""
+    """The error is that of the request, not that of closing the connection."""
 
     def reset(connected: socket.socket) -> None:
         request_of(connected)
@@ -534,7 +534,7 @@ def test_a_receiver_that_stops_in_the_handshake_times_out() -> None:
     ],
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    """What is no plain https address says so when it is configured."""
+    """An invalid URL is refused when it is configured."""
     with pytest.raises(ValueError, match="must"):
         WebhookUrl.parse(url)
 

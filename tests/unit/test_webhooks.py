@@ -266,7 +266,7 @@ def test_a_receiver_that_is_gone_gets_no_further_try(world: World) -> None:
     ],
 )
 def test_a_message_without_an_event_is_a_dead_letter(world: World, body: str) -> None:
-    """Nothing is sent, and trying again would not help."""
+    """No request is sent, because a retry would not help."""
     (attempt,) = world.webhooks.deliver(world.shop, [world.taken(body)])
     assert isinstance(attempt.error, MalformedMessage)
     assert attempt.ended
@@ -329,7 +329,7 @@ def test_a_batch_is_tried_at_the_same_time_and_fails_alone(world: World) -> None
 
 
 def test_a_stage_can_send_to_an_endpoint(world: World) -> None:
-    """What is sent lies in the queue of the endpoint, as the bus would have put it there."""
+    """The message in the queue of the endpoint has the form of the bus's messages."""
     world.webhooks.send("shop", event("sent"))
     (message,) = world.queue.receive(world.shop.queue)
     assert event_in(message.body).id == "sent"
@@ -390,7 +390,7 @@ def test_a_queue_of_nobody_fails_the_batch(world: World) -> None:
 
 
 def test_the_setting_names_endpoints() -> None:
-    """What the Pulumi program writes is read."""
+    """The setting written by the Pulumi program is parsed."""
     one = endpoint("shop")
     value = {"url": one.url, "queue": one.queue, "dead_letters": one.dead_letters}
     text = json.dumps({"shop": {**value, "events": ["asset.accepted"]}})

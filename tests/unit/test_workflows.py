@@ -241,7 +241,7 @@ def test_an_array_has_the_size_that_the_state_says(rig: Rig) -> None:
     ],
 )
 def test_what_is_no_job_fails_its_task(rig: Rig, changes: dict[str, Any]) -> None:
-    """What is not understood is never passed over."""
+    """A task that is not understood fails."""
     rig.do(SUBMIT_JOB, {**JOB, **changes})
 
     assert rig.tokens.errors["t"][0] == "States.Runtime"

@@ -48,7 +48,7 @@ def test_a_moved_fragment_differs_in_number_and_time_only(tmp_path: Path) -> Non
     ],
 )
 def test_a_broken_file_of_ours_is_a_defect_with_a_code(tmp_path: Path, data: bytes) -> None:
-    """Whatever a full disk left behind is told, not joined."""
+    """Truncated files are reported, not joined."""
     path = tmp_path / "x.mp4"
     path.write_bytes(data)
     with pytest.raises(EngineError):
@@ -61,7 +61,7 @@ def box(name: bytes, body: bytes = b"") -> bytes:
 
 
 def test_an_edit_list_is_left_out() -> None:
-    """Nothing else is, and the boxes around it say how long they are now."""
+    """Only the edit list is removed, and the sizes of the enclosing boxes are updated."""
     before, after, edits = box(b"tkhd", b"1"), box(b"mdia", b"23"), box(b"edts", box(b"elst"))
 
     def header(inner: bytes) -> bytes:

@@ -161,7 +161,8 @@ def test_dash_says_what_hls_says(ladder: Path) -> None:
 
 @pytest.mark.ffmpeg("encoder libsvtav1")
 def test_the_manifest_keeps_the_rules_of_dash(ladder: Path) -> None:
-    """What ISO/IEC 23009-1 demands of a static manifest of the live profile (5.3.1.2, 8.4)."""
+    """The manifest meets ISO/IEC 23009-1 for static manifests of the live profile (5.3.1.2,
+    8.4)."""
     mpd = manifest(ladder)
     assert mpd.tag == f"{{{_NAMES['']}}}MPD"
     assert (mpd.get("type"), mpd.get("profiles")) == (

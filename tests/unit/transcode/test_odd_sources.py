@@ -72,7 +72,7 @@ def test_a_rotation_that_is_not_by_quarters_is_not_made(degrees: int, tmp_path: 
 
 
 def test_pixels_that_are_stretched_beyond_what_is_allowed(tmp_path: Path) -> None:
-    """What counts is the size that would be encoded, not only the one that is stored."""
+    """The limit applies to the encoded size, not only to the stored size."""
     source = clips.write(tmp_path / "x.mp4", frames=2, video_filter="setsar=15/1")
     assert probe(source, VideoLimits(dimension=960)).video is not None
     for limits in (VideoLimits(dimension=959), VideoLimits(pixels=960 * 48 - 1)):

@@ -119,7 +119,7 @@ def test_the_last_picture_lasts_as_long_as_it_says(read) -> None:  # type: ignor
 
 
 def test_a_single_picture_of_no_length_is_one_frame(read) -> None:  # type: ignore[no-untyped-def]
-    """Nothing tells how long it is to be seen."""
+    """Its duration is unknown, so it is one frame."""
     found = read([(0, "N/A", "N/A", "K__")])
     assert (found.rate, found.frames) == (25, 1)
 
@@ -138,14 +138,14 @@ def test_a_picture_of_a_moment_costs_no_higher_rate(read) -> None:  # type: igno
 
 
 def test_pictures_before_the_first_key_frame_are_not_counted(read) -> None:  # type: ignore[no-untyped-def]
-    """What cannot be decoded does not make the video longer; nor what an edit list leaves out."""
+    """Undecodable frames and frames outside the edit list do not make the video longer."""
     packets = [(0, 0, 40, "___"), (40, 40, 40, "K__"), (80, 80, 40, "_D_"), (120, 120, 40, "___")]
     found = read(packets)
     assert (found.start_pts, found.pictures) == (40, 2)
 
 
 def test_missing_time_stamps_are_damage(read) -> None:  # type: ignore[no-untyped-def]
-    """Nothing can be put on a grid without a time."""
+    """A frame without a time cannot be placed on the grid."""
     with pytest.raises(DamagedInput) as caught:
         read([("N/A", "N/A", "N/A", "K__")])
     assert caught.value.reason is Reason.CORRUPT

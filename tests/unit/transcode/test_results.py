@@ -54,7 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_frame_is_there_in_order_and_audio_is_as_long(whole: Path) -> None:
-    """Nothing is lost, doubled or late."""
+    """No frame is lost, doubled or late."""
     check_frames(whole / "video.mp4", list(range(90)))
     for rung in ("48p", "24p"):
         check_frames(whole / "hls" / rung / "index.m3u8", list(range(90)))

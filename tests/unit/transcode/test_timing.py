@@ -157,7 +157,7 @@ def test_a_text_that_stays_holds_no_picture(tmp_path: Path) -> None:
 
 
 def test_an_edit_list_ends_the_last_picture(tmp_path: Path) -> None:
-    """What a person has cut off is not shown, though the packet lasts longer."""
+    """The edit list ends the last picture, although its packet lasts longer."""
     source = clips.write(tmp_path / "x.mp4", frames=2, rate="1/5", options=("-bf", "0"))
     data = bytearray(source.read_bytes())
     at = data.index(b"elst") + 12

@@ -234,7 +234,7 @@ def test_half_a_transport_stream_is_what_is_left_of_it(footage: Path) -> None:
     ],
 )
 def test_odd_pixel_formats(footage: Path, pix_fmt: str, codec: str, ending: str) -> None:
-    """What swscale can convert is accepted: the first frame was converted to find out."""
+    """Pixel formats that swscale can convert are accepted: the probe converts the first frame."""
     footage.write_bytes(
         make(ending, *PICTURES, "-frames:v", "3", "-c:v", codec, "-pix_fmt", pix_fmt)
     )

@@ -60,7 +60,7 @@ def test_what_is_no_video(what: str, video: Path) -> None:
 
 @pytest.mark.parametrize("what", CUT)
 def test_an_mp4_that_is_cut_off(what: str, video: Path) -> None:
-    """Whatever of it is missing."""
+    """A truncated MP4 is rejected, whichever part is missing."""
     video.write_bytes(CUT[what])
     with pytest.raises(Rejected) as caught:
         examine(video)

@@ -68,7 +68,7 @@ def test_colours_of_dolby_vision_alone_are_refused(
 
 @pytest.mark.parametrize(("profile", "base"), [(8, 1), (8, 4), (7, 6), (9, 2)])
 def test_a_base_layer_that_others_show_is_taken(profile: int, base: int, tmp_path: Path) -> None:
-    """What is beside it is for displays of Dolby Vision."""
+    """The enhancement layer for Dolby Vision displays is ignored."""
     source = tmp_path / "x.mp4"
     source.write_bytes(dolby(profile, base))
     found = probe(source).video

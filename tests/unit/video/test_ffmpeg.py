@@ -82,7 +82,7 @@ def test_a_path_can_be_no_option_and_no_protocol(tmp_path: Path) -> None:
 
 
 def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What to install is in the message."""
+    """The message says what to install."""
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigurationError, match="apt install ffmpeg") as caught:
         command_line("ffmpeg", [], progress_to=None)
@@ -277,7 +277,7 @@ def _until(happened: Callable[[], bool]) -> None:
     "name", ["No space left on device.mp4", "Permission denied", "received signal"]
 )
 def test_the_name_of_a_file_is_no_word_of_the_programs(name: str, tmp_path: Path) -> None:
-    """What is wrong with a file does not depend on what it is called."""
+    """The error does not depend on the name of the file."""
     footage = tmp_path / name
     footage.write_bytes(clip()[:5000])
     with pytest.raises(Rejected) as caught:
@@ -355,7 +355,7 @@ def test_the_limits_of_a_probe_are_those_of_a_reader() -> None:
 
 
 def test_rejections_are_not_tried_again() -> None:
-    """What the input is to blame for stays so."""
+    """An error caused by the input is not retried."""
     assert not judge("ffmpeg", 69, "").retryable
     assert isinstance(judge("ffmpeg", 69, ""), Rejected)
 

@@ -177,7 +177,7 @@ def test_damage_is_survived_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_take_may_stop(tmp_path: Path) -> None:
-    """What it raises ends the program and arrives."""
+    """An exception of the callback ends the program and is raised."""
 
     class Enough(Exception):
         """Raised by the taker."""

@@ -141,7 +141,7 @@ def test_a_stream_without_a_container(footage: Path) -> None:
     [("avi", "mpeg4"), ("flv", "flv1"), ("ts", "mpeg2video"), ("webm", "libvpx"), ("mov", "mjpeg")],
 )
 def test_other_containers_and_codecs(footage: Path, ending: str, codec: str) -> None:
-    """What cameras, discs and browsers make is read alike."""
+    """Files of cameras, discs and browsers are probed correctly."""
     speed = ("-deadline", "realtime") if codec == "libvpx" else ()
     footage.write_bytes(make(ending, *PICTURES, "-c:v", codec, *speed))
     found = probe(footage)
@@ -217,7 +217,7 @@ def test_a_header_that_counts_longer_audio_is_right(ending: str, footage: Path) 
 
 @pytest.mark.parametrize("value", ["", "0/0", "x", None, {}, "1/0", "-25/1", "9" * 5000, [], "nan"])
 def test_numbers_that_are_none(value: object) -> None:
-    """Whatever a header makes ffprobe print, it is read or left."""
+    """Any number that ffprobe prints is parsed or ignored."""
     assert probe_module.ratio(value) is None
     assert probe_module.claimed_fps({"avg_frame_rate": value}) == 25
     assert probe_module.rotation({"side_data_list": [{"rotation": value}]}) == (0, False)

@@ -40,7 +40,7 @@ def test_intervals_are_equal_and_bounded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(16, 16_000), (16_000, 16), (4000, 3000)])
 def test_sheets_fit_their_formats(width: int, height: int, tmp_path: Path) -> None:
-    """Whatever the video's shape, a sheet has sides that JPEG, WebP and screens can take."""
+    """For any aspect ratio the sides of a sheet are within the limits of JPEG, WebP and screens."""
     footage = of_size(opened(counted(3), tmp_path), width, height)
     grid = plan(footage, interval=1, width=1024, columns=50, rows=50, most=10_000)
     assert 1 <= grid.tile.width * grid.columns <= LARGEST_SIDE

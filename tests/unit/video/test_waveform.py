@@ -45,7 +45,7 @@ def test_columns_are_the_extremes_of_equal_stretches(count: int, piece: int) -> 
 
 
 def test_memory_does_not_grow_with_the_audio() -> None:
-    """What is kept after a minute is what is kept after a second."""
+    """The memory after a minute of audio is the same as after a second."""
     curve = _CurveReader(100)
     silence = bytes(1 << 16)
     for _ in range(500):
