@@ -270,6 +270,8 @@ class Application:
             labeller=self.labeller,
             queue=self.queue,
             queue_url=self.settings.queue_url,
+            first=self._first,
+            limits=self._sandbox,
         )
 
     @cached_property
@@ -335,6 +337,8 @@ class Application:
             recipe=RecipeStore(self.store, bucket).load,
             rekognition=self.rekognition,
             classifier=self.classifier,
+            first=self._first,
+            limits=self._sandbox,
         )
 
     @cached_property

@@ -157,6 +157,11 @@ class TestChildrenThatStay:
             warm.run(function, limits=ROOMY)
         assert warm.run(targets.process_id, limits=ROOMY) != first
 
+    def test_an_answer_that_is_not_data_is_judged_by_a_fresh_child(self, warm: Warm) -> None:
+        """A child that stays sends a wrong field unchecked; a fresh one tells what is wrong."""
+        with pytest.raises(EngineError, match="not as annotated"):
+            warm.run(targets.untrue, limits=ROOMY)
+
     def test_what_one_picture_broke_is_not_the_next_ones_fault(self, warm: Warm) -> None:
         """A call that fails in this child alone succeeds in the fresh one."""
         warm.run(targets.break_this_process, limits=ROOMY)

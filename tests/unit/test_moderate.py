@@ -52,6 +52,7 @@ from worker.services.moderate import (
 )
 from worker.services.owned_assets import Caller
 from worker.services.review import Reviews
+from worker.subprocesses.sandbox import SandboxLimits, here, run_first
 
 TIERS = frozenset({ModerationTier.EARLIER, ModerationTier.CLASSIFIER, ModerationTier.REKOGNITION})
 RULES = ModerationRules(
@@ -696,7 +697,7 @@ def video(tmp_path: Path) -> Heavy:
     return world
 
 
-def look(world: Heavy, moderator: Stub) -> str:
+def look(world: Heavy, moderator: Stub, first: Any = here) -> str:
     """Run the stage for the video."""
     recipe = world.policy.recipes.load("")
     access = Access(catalog=world.catalog, store=world.store, bucket="delivery")
@@ -707,6 +708,7 @@ def look(world: Heavy, moderator: Stub) -> str:
         bucket="delivery",
         recipe=lambda _: recipe,
         rekognition=moderator,
+        first=first,
     )
     record = world.now()
     return stage.run(StageCall(task="moderate", asset=record.asset, version=record.version))[
@@ -736,6 +738,24 @@ def test_a_video_waits_until_its_poster_and_frames_were_looked_at(video: Heavy) 
     assert deliver(video.store, video.catalog).answer(poster.key).status == 200
     segment = f"{version_prefix(record)}transcode/hls/master.m3u8"
     assert deliver(video.store, video.catalog).answer(segment).status == 403
+
+
+def test_what_a_stage_looks_at_may_be_decoded_in_a_jailed_child(video: Heavy) -> None:
+    """Poster, frames and the blurred picture are decoded where the deployment wants it."""
+    video.put("storyboard", "storyboard.vtt", TRACK.format(box="320,0,160,90").encode())
+    video.put("storyboard", "sheet-0.jpg", encoded(photo(480, 90), "JPEG"))
+    video.heavy.finish(video.record.asset, video.record.version)
+    calls: list[int] = []
+
+    def first(*call: Any, limits: SandboxLimits) -> Any:
+        calls.append(len(call))
+        return run_first(*call, limits=limits)
+
+    moderator = Stub({"explicit": 45}, model="rekognition")
+    assert look(video, moderator, first) == "blur"
+    assert len(calls) == 5
+    assert len(set(moderator.pictures)) == 4
+    assert video.now().blurred
 
 
 def test_a_storyboard_that_names_what_is_not_there_is_a_defect(video: Heavy) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from worker.domain.asset import SERVED, AssetRecord, LogEntry
 from worker.domain.delivery import same_shape
@@ -21,8 +22,9 @@ from worker.domain.workflow import StageCall
 from worker.imaging.stills import stills
 from worker.ports import Catalog, Labeller, ObjectStore, Queue
 from worker.recipes import focused, point_of
-from worker.services.moderate import POSTER, looked_at
+from worker.services.moderate import POSTER, STAGE_LIMITS, looked_at
 from worker.services.remake import announce, settled
+from worker.subprocesses.sandbox import FirstTry, SandboxLimits, here
 
 LABELLED = "labelled"
 """Outcome: labels are recorded. Also the kind of the timeline entry."""
@@ -48,6 +50,9 @@ class LabelStage:
     queue_url: str
     """URL of the queue that the ingest function reads."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    first: FirstTry = here
+    """Decodes: the files are of this deployment's own making, of an upload nevertheless."""
+    limits: SandboxLimits = STAGE_LIMITS
 
     def run(self, call: StageCall) -> Mapping[str, str]:
         """Label a version; the outcome is ``labelled``, ``unlabelled`` or ``stale``.
@@ -92,7 +97,8 @@ class LabelStage:
         picture, whole = shown(record)
         data, _ = self.store.get(self.bucket, picture.key)
         size = (picture.width, picture.height)
-        (jpeg,) = stills(data, picture.format, size=size, frames=picture.frames)
+        still = partial(stills, size=size, frames=picture.frames)
+        (jpeg,) = self.first(still, data, picture.format, limits=self.limits)
         found = usable(self.labeller.label(jpeg, minimum=rules.confidence), rules)
         # A box in a cropped file is not a box in the whole picture.
         return found if whole else tuple(replace(one, boxes=()) for one in found)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 from worker.domain.asset import (
@@ -58,6 +58,7 @@ from worker.imaging.stills import blurred, cut, stills
 from worker.ports import Catalog, Moderator, ObjectStore
 from worker.services.access import Access
 from worker.services.breaker import OptionalWork, never
+from worker.subprocesses.sandbox import FirstTry, SandboxLimits, here
 
 MOST_STILLS = 4
 """Most stills of an animation, or of a picture with several crops."""
@@ -77,6 +78,7 @@ NO_CLASSIFIER = (
     "moderation has the tier classifier, and this deployment has no classifier: set "
     'SAFELIGHT_CLASSIFIER, or tiers = ["earlier", "rekognition"] in the recipe'
 )
+STAGE_LIMITS = SandboxLimits(cpu_seconds=60, wall_seconds=60, memory_bytes=1 << 30)
 _TURNS = 5
 _SEVERE = frozenset({ModerationOutcome.REJECT, ModerationOutcome.HOLD})
 _REKOGNITION = ModerationTier.REKOGNITION.value
@@ -395,6 +397,9 @@ class ModerateStage:
     rekognition: Moderator
     classifier: Moderator | None = None
     now: Callable[[], datetime] = field(default=_utc)
+    first: FirstTry = here
+    """Decodes: the files are of this deployment's own making, of an upload nevertheless."""
+    limits: SandboxLimits = STAGE_LIMITS
 
     def run(self, call: StageCall) -> Mapping[str, str]:
         """Moderate a version; returns the outcome of moderation, or ``stale``.
@@ -460,7 +465,8 @@ class ModerateStage:
     def _write(self, record: AssetRecord, found: Moderation, look: Stills) -> None:
         waits = found.waits or found.outcome is ModerationOutcome.REJECT
         if found.outcome is ModerationOutcome.BLUR:
-            put_blurred(self.store, self.bucket, record, blurred(look()[0]))
+            small = self.first(blurred, look()[0], limits=self.limits)
+            put_blurred(self.store, self.bucket, record, small)
         # An asset that a person holds stays held for that reason.
         decision = (Status.REVIEW, verdict_of(found)) if waits and not record.held else None
         self.catalog.update(
@@ -496,7 +502,7 @@ class ModerateStage:
             )
             for one in looked_at(record.renditions, whole)
         ]
-        return stills_of(found, whole)
+        return self.first(stills_of, found, whole, limits=self.limits)
 
     def _video_stills(self, record: AssetRecord) -> Sequence[bytes]:
         posters = [one for one in record.renditions if one.name == POSTER]
@@ -505,13 +511,14 @@ class ModerateStage:
         poster = _clearest(posters)
         data, _ = self.store.get(self.bucket, poster.key)
         size = (poster.width, poster.height)
-        pictures = [*stills(data, poster.format, size=size)]
+        poster_still = partial(stills, size=size)
+        pictures = [*self.first(poster_still, data, poster.format, limits=self.limits)]
         tracks = [one for one in record.media if one.format is MediaFormat.VTT]
         sheets: dict[str, bytes] = {}
         for name, box in _cues(self.store, self.bucket, tracks)[: VIDEO_STILLS - 1]:
             if name not in sheets:
                 sheets[name], _ = self.store.get(self.bucket, name)
-            pictures.append(cut(sheets[name], box))
+            pictures.append(self.first(cut, sheets[name], box, limits=self.limits))
         return pictures
 
 

@@ -476,8 +476,9 @@ def _ask(
         return bool(outgoing)
 
     def pause() -> float:
-        # A child that has closed its end of the reply is about to exit.
-        return min(max(0.0, deadline - time.monotonic()), 0.002 if reply.closed else 0.05)
+        # A child that ends closes the reply, which ends the wait; one that has closed its end of
+        # it is about to exit. Only a process that the child has started could hold it open.
+        return min(max(0.0, deadline - time.monotonic()), 0.002 if reply.closed else 0.5)
 
     assert child.stdin is not None
     assert child.stdout is not None

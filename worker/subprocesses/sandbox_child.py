@@ -131,16 +131,20 @@ def _call(
         most = _address_space("VmPeak")  # of the call, unless loading it took more
         share = (most - before) / limits["memory_bytes"] if most > peak else 0.0
         kind, value = _described(error, scarce=share > _NEARLY_ALL)
-    _answer(reply, kind, value, limit=reply_bytes)
+    # An answer of a child that stays is not checked here: one that the parent refuses is a reason
+    # to ask a fresh child, which tells what is wrong with it.
+    _answer(reply, kind, value, limit=reply_bytes, check=held is None)
 
 
-def _answer(reply: int, kind: str, value: object, *, limit: int | None = None) -> None:
+def _answer(
+    reply: int, kind: str, value: object, *, limit: int | None = None, check: bool = True
+) -> None:
     from worker.subprocesses import (
         sandbox_wire as wire,  # after the call: it may be our only memory
     )
 
     try:
-        chunks = wire.encode(kind, value)
+        chunks = wire.encode(kind, value, check=check)
     except wire.NotSendable as error:
         chunks = wire.encode("failed", [str(error), ""])
     if len(chunks[1]) > wire.HEADER_LIMIT or (limit and sum(map(len, chunks)) > limit):

@@ -56,8 +56,14 @@ class BadReply(ValueError):
 # --- child: value to frame ---------------------------------------------------------------------
 
 
-def encode(kind: str, value: object) -> list[bytes]:
+def encode(kind: str, value: object, *, check: bool = True) -> list[bytes]:
     """Make a frame of ``kind`` (``returned``, ``raised``, ``failed``, ``memory``).
+
+    Args:
+        kind: of the answer.
+        value: what it says.
+        check: read dataclasses as the parent will. There a wrong field would be an attack, here it
+            is a defect. It is half of the time.
 
     Returns:
         Chunks to write one after the other; large byte strings are not copied.
@@ -67,12 +73,12 @@ def encode(kind: str, value: object) -> list[bytes]:
             its annotation.
     """
     body: list[bytes] = []
-    node = _node(value, body)
+    node = _node(value, body, check=check)
     header = json.dumps([kind, node], separators=(",", ":")).encode()
     return [PREFIX.pack(MAGIC, len(header), sum(map(len, body))), header, *body]
 
 
-def _node(value: object, body: list[bytes]) -> Node:
+def _node(value: object, body: list[bytes], *, check: bool) -> Node:
     match value:
         case Enum():
             return ["enum", _name(type(value)), value.value]
@@ -83,25 +89,31 @@ def _node(value: object, body: list[bytes]) -> Node:
             return {_BYTES: len(value)}
         case list() | tuple():
             tag = "list" if isinstance(value, list) else "tuple"
-            return [tag, *(_node(item, body) for item in value)]
+            return [tag, *(_node(item, body, check=check) for item in value)]
         case Mapping():
-            return ["dict", *([_node(k, body), _node(v, body)] for k, v in value.items())]
+            return [
+                "dict",
+                *(
+                    [_node(name, body, check=check), _node(held, body, check=check)]
+                    for name, held in value.items()
+                ),
+            ]
         case SafelightError():
             state = {k: v for k, v in vars(value).items() if not k.startswith("_")}
-            return ["error", _name(type(value)), _node(state, body)]
+            return ["error", _name(type(value)), _node(state, body, check=check)]
     if is_dataclass(value) and not isinstance(value, type):
-        return ["data", _name(type(value)), _fields(value, body)]
+        return ["data", _name(type(value)), _fields(value, body, check=check)]
     raise NotSendable(f"a sandboxed call cannot return {type(value).__qualname__}")
 
 
-def _fields(value: object, body: list[bytes]) -> Node:
+def _fields(value: object, body: list[bytes], *, check: bool) -> Node:
     def store(data: bytes) -> Node:
         body.append(data)
         return {_BYTES: len(data)}
 
     try:
-        # As the parent will read it: there a wrong field would be an attack, here it is a defect.
-        build(type(value), plain(value, store_bytes=bytes), strict=True)
+        if check:
+            build(type(value), plain(value, store_bytes=bytes), strict=True)
         return plain(value, store_bytes=store)
     except (EngineError, TypeError) as error:
         raise NotSendable(f"{type(value).__name__} is not as annotated: {error}") from error
