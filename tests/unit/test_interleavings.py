@@ -17,9 +17,15 @@ from worker.services.invariants import Invariant
 PICTURES = [encoded(photo(100, 70, seed=number), "JPEG") for number in range(3)]
 STORIES = int(os.environ.get("SAFELIGHT_STORIES", "60"))
 """`SAFELIGHT_STORIES=2500` takes a minute."""
-KNOWN = frozenset({65})
-"""Whoever dies while it makes an older version current again leaves that version's files, if the
-event of a newer upload was handled meanwhile: docs/faults.md, "What is left"."""
+KNOWN = {
+    65: "whoever dies while it records an original again that a deletion has brought to light leaves"
+    " the files of that attempt, if the upload's own event was handled meanwhile",
+    267: "a removal that ended between the record and files that came late leaves those files, if"
+    " somebody uploads to the key before the removal is repeated",
+}
+"""Stories of the first 2,500 that end with files that nothing names (`orphan`): docs/faults.md, "What
+is left". A catalog that refuses a second record of the same object version would mend the first,
+but then the record has the place in the order of the deletion and not that of the upload."""
 
 __all__ = ["one_thread"]
 
@@ -28,10 +34,9 @@ __all__ = ["one_thread"]
 def test_everything_agrees_whatever_the_order() -> None:
     """Calls of workers and people between each other, errors, deaths, messages twice."""
     for seed in range(STORIES):
-        if seed in KNOWN:
-            continue
         story = Story(seed, pictures=PICTURES)
-        assert story.run() == (), f"seed {seed}: {story.struck}"
+        found = story.run()
+        assert bool(found) == (seed in KNOWN), f"seed {seed}: {story.struck}: {found}"
 
 
 @pytest.mark.usefixtures("one_thread")
