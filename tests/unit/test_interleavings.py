@@ -18,14 +18,14 @@ PICTURES = [encoded(photo(100, 70, seed=number), "JPEG") for number in range(3)]
 STORIES = int(os.environ.get("SAFELIGHT_STORIES", "60"))
 """`SAFELIGHT_STORIES=2500` takes a minute."""
 KNOWN = {
-    65: "whoever dies while it records an original again that a deletion has brought to light leaves"
-    " the files of that attempt, if the upload's own event was handled meanwhile",
+    65: "whoever dies while it records an original that a deletion has brought to light leaves the"
+    " files of that attempt, if the upload's own event was handled meanwhile",
     267: "a removal that ended between the record and files that came late leaves those files, if"
     " somebody uploads to the key before the removal is repeated",
 }
-"""Stories of the first 2,500 that end with files that nothing names (`orphan`): docs/faults.md, "What
-is left". A catalog that refuses a second record of the same object version would mend the first,
-but then the record has the place in the order of the deletion and not that of the upload."""
+"""Stories of the first 2,500 that end with files that nothing names (`orphan`): docs/faults.md,
+"What is left". A catalog that refused a second record of the same object version would mend the
+first, but its record would have the deletion's place in the order and not the upload's."""
 
 __all__ = ["one_thread"]
 

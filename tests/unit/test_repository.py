@@ -219,18 +219,34 @@ def test_every_document_of_a_decision_has_its_three_parts() -> None:
     assert all(found == ["Context", "Decision", "Consequences"] for found in headings)
 
 
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """Names of a page's headings, as GitHub makes them; a heading that comes again has a number."""
+    found: dict[str, int] = {}
+    names = set()
+    for heading in re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE):
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+        count = found[name] = found.get(name, -1) + 1
+        names.add(f"{name}-{count}" if count else name)
+    return names
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    """A relative link in a document names a file that is there; code blocks have none."""
-    fenced = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-    broken = [
-        f"{path.relative_to(ROOT)} -> {target}"
-        for path in text_files()
-        if path.suffix == ".md"
-        for target in re.findall(
-            r"\]\(([^)#:]+)(?:#[^)]*)?\)", fenced.sub("", path.read_text("utf-8"))
-        )
-        if not (path.parent / target).exists()
-    ]
+    """A relative link in a document names a file that is there, and a heading that it has; code
+    blocks have none."""
+    broken = []
+    for path in text_files():
+        if path.suffix == ".md":
+            text = FENCED.sub("", path.read_text("utf-8"))
+            for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)]+))?\)", text):
+                page = path.parent / target if target else path
+                named = page.suffix == ".md" and anchor
+                if not page.exists() or (named and anchor not in anchors(page)):
+                    broken.append(f"{path.relative_to(ROOT)} -> {target}#{anchor}")
 
     assert broken == []
 
