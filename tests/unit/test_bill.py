@@ -534,7 +534,7 @@ def test_the_readme_of_the_program_quotes_the_bill() -> None:
         f"about ${stored * PRICE.recovery_month:,.0f} for a month's uploads",
         f"${machine:,.0f} a month each (c7g, on demand), {PRICE.machine_plan_year:.0%} less",
         f"about ${16 * machine:,.0f} a month, ${16 * machine * 0.73:,.0f} with a savings plan",
-        f"{PRICE.lambda_plan_year:.0%} less of Lambda's duration",
+        f"{PRICE.lambda_plan_year:.0%} less for Lambda's duration",
         f"| standard queue: send, receive, delete | ${line(found, 'SQS, uploads').usd:,.0f} |",
         f"| at most ${line(found, 'EventBridge Pipes').usd:,.0f} |",
         f"| together | at most ${fifo + line(found, 'SQS, uploads').usd:,.0f} |",
