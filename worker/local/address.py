@@ -51,7 +51,8 @@ class Address:
     outputs: Mapping[str, Any]
     """Outputs of the Pulumi program: names of buckets, queues, table and bus."""
     environment: Mapping[str, str]
-    """Of the ingest function, with what lets AWS clients work at the endpoint as the operator."""
+    """Settings of the ingest function, with the variables that let AWS clients use the endpoint as
+    the operator."""
     api: str = ""
     """URL of the API."""
     delivery: str = ""

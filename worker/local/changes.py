@@ -21,7 +21,7 @@ from worker.domain.ledger import CountedWork, work_of
 MOST_BYTES = 1 << 20
 """Of one read; the next one goes on behind it."""
 MINUTES = 30
-"""Of the rates that are told."""
+"""The period of the reported rates."""
 
 
 def read_events(path: Path, cursor: str | None) -> tuple[Sequence[Event], str]:

@@ -56,7 +56,7 @@ JOBS = 50
 COUNTED_JOBS = 1_000
 """The newest ones, in the cost."""
 METRIC_SECONDS = 10.0
-"""Between two readings of all logs for what they have counted."""
+"""Seconds between two readings of all logs for their metrics."""
 COST_SECONDS = 30.0
 """Between two counts of their hours."""
 _CHUNK = 1 << 18

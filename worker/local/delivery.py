@@ -251,8 +251,9 @@ class DeliveryServer:
         return answer
 
     def _choose(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run the edge function on an event. It is the same for the same event: the function
-        knows no time and no chance. Most clients of a kind send the same headers."""
+        """Run the edge function on an event. The result is the same for the same event: the
+        function uses no clock and no random numbers. Most clients of a kind send the same
+        headers."""
         text = json.dumps(event)
         found = self._chosen.get(text)
         if found is None:
@@ -319,8 +320,8 @@ class DeliveryServer:
                 emf.flush("deliver")
 
     def _trace(self, key: str, found: Mapping[str, Any], began: int) -> None:
-        """Say in the trace of an upload that a file of it is delivered. On AWS no code runs when a
-        bucket answers the distribution: there the log of the distribution has it."""
+        """Record in the trace of an upload that one of its files is delivered. On AWS no code runs
+        when a bucket answers the distribution: there only the log of the distribution shows it."""
         parent, asset = found.get("Metadata", {}).get(trace.NAME, ""), key.split("/")[1:2]
         if not asset or not trace.valid(parent):
             return
@@ -415,7 +416,7 @@ def _no_part(headers: Mapping[str, str], size: int) -> OriginAnswer:
 
 
 def _stream(request: Request, found: Mapping[str, Any]) -> Response:
-    """A large object, or the part of it that S3 was asked for."""
+    """A large object, or the requested range of it."""
     headers = {**_object_headers(found), **HEADERS, "X-Cache": "Miss", "Accept-Ranges": "bytes"}
     body = found["Body"]
     if _unchanged(request, headers):

@@ -52,7 +52,7 @@ Handler = Callable[[dict[str, Any], Any], Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionConfig:
-    """The function as it is deployed, in what its context object tells."""
+    """The deployed function, as its context object describes it."""
 
     name: str
     timeout: float
@@ -205,7 +205,7 @@ class EventSource:
     """Polls a queue and invokes a handler, one batch after the other.
 
     Args:
-        end_process: what to do with an invocation that does not end in time.
+        end_process: called for an invocation that does not end in time.
     """
 
     def __init__(
@@ -298,7 +298,7 @@ def run_worker(handler_name: str, mapping: EventSourceMapping, ready: Path) -> N
 
     Args:
         handler_name: ``module:name``
-        mapping: what it is fed with.
+        mapping: the source of its events.
         ready: written once it works.
     """
     handler: Handler = resolve_name(handler_name)

@@ -84,8 +84,9 @@ def _execution(machine: str) -> str:
 
 
 def service(queues: Sequence[str], outputs: Outputs) -> Sequence[Statement]:
-    """Reading the local stack's own queues (URLs), answering state machines, keeping what the
-    workflow function fails on, and going by the rules of buckets."""
+    """Permissions to read the local stack's own queues (URLs), to answer state machines, to keep
+    the events on which the workflow function fails, and to apply the lifecycle rules of
+    buckets."""
     actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
     buckets = [f"arn:aws:s3:::{name}" for name in expiring(outputs)]
     return [

@@ -29,7 +29,7 @@ _UNFINISHED = "AbortIncompleteMultipartUpload"
 
 
 def sweep(clients: AwsClients, bucket: str, *, now: datetime) -> int:
-    """Delete what has expired; how many objects and unfinished uploads that were.
+    """Delete expired objects and unfinished uploads; returns their number.
 
     Raises:
         SafelightError: the store does not answer.
@@ -77,7 +77,7 @@ def _abort_uploads(
 
 
 def _end(began: datetime, days: int) -> datetime:
-    """The midnight that ends so many days."""
+    """Return the midnight that ends a number of days."""
     end = began + timedelta(days=days)
     midnight = end.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight + timedelta(days=1) if midnight < end else midnight

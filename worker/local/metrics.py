@@ -69,8 +69,8 @@ def read(paths: Iterable[Path], *, since: float = 0.0) -> Iterator[MetricValue]:
     """Every value in some logs.
 
     Args:
-        paths: of logs; one that has gone meanwhile is skipped.
-        since: seconds since 1970; what was written before is left out.
+        paths: of logs; a log that has been deleted meanwhile is skipped. since: seconds since 1970;
+            lines written before are left out.
     """
     for path in paths:
         try:

@@ -55,7 +55,7 @@ class LocalTraces:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalLogs:
-    """``LogStore`` of a local stack: what its processes and jobs have written.
+    """``LogStore`` of a local stack: the log lines of its processes and jobs.
 
     Args:
         data: its folder.

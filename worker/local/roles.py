@@ -35,8 +35,8 @@ ROOT = "root"
 OPERATOR = "operator"
 """Profile and user: who works with the commands."""
 SERVICE = "service"
-"""Profile and user: the local stack itself, where it does what AWS services do inside of AWS (pass
-an event of the bus to what listens to it)."""
+"""Profile and user: the local stack itself, where it takes the place of AWS services (for example
+to pass an event of the bus to its targets)."""
 
 
 class RootClients(AwsClients):
@@ -83,7 +83,7 @@ class Roles:
         return self._one("Function", code=handler.replace(":", "."))
 
     def pipe(self) -> tuple[RoleHolder, RoleHolder]:
-        """The pipe, and the function that enriches what it carries."""
+        """The pipe, and the function that enriches its messages."""
         pipe = self._one("Pipe")
         return pipe, self._one("Function", arn=pipe.enrichment)
 
@@ -188,7 +188,7 @@ class Profiles:
 def _user(
     clients: RootClients, name: str, statements: Sequence[Any], before: Mapping[str, str]
 ) -> dict[str, str]:
-    """Make a user; returns the key: the one in ``before``, if the embedded AWS knows it."""
+    """Make a user; returns the key: the key in ``before``, if the embedded AWS has it."""
     iam, user = clients.iam, f"safelight-local-{name}"
     kept = False
     try:

@@ -64,7 +64,8 @@ LEDGER_BATCH = 1_000
 WAIT_SECONDS = 1
 """Length of a poll. Short, because the stop of the stack waits for it."""
 HIDDEN_SECONDS = 15
-"""Less than the source queue's own timeout on AWS: what a killed process held comes back soon."""
+"""The visibility timeout. It is shorter than that of the source queue on AWS, so that messages of a
+killed process are soon delivered again."""
 EVENT_QUEUE = EVENT_RULE = "safelight-local-event-log"
 EVERY_EVENT = {"source": ["safelight"]}
 """Pattern of the rule."""
@@ -333,7 +334,7 @@ def _webhook_loops(options: ServiceOptions, stop: Stop) -> Mapping[str, Callable
 
 
 def _tell(options: ServiceOptions, stop: Stop) -> None:
-    """Work as the outbox function and as what reads the stream for it, which has its role too."""
+    """Work as the outbox function and as the reader of its stream, which has the same role."""
     _read_stream(options, options.outbox_handler, outbox, OUTBOX_BATCH, stop)
 
 

@@ -54,7 +54,7 @@ from worker.subprocesses.child import Process
 from worker.subprocesses.launch import tied_command
 
 PORT = 4566
-"""Of the embedded AWS, unless told; the port such emulators usually have."""
+"""Default port of the embedded AWS: the port that such emulators usually have."""
 TRACES = "traces"
 """Folder of the spans, in that of the stack."""
 HANDLER = "worker.entrypoints.lambda_ingest:handler"
@@ -70,8 +70,8 @@ READY_SECONDS = 180.0
 WORKFLOW_RULE = f"safelight-{STACK}-workflow"
 INVALIDATIONS_RULE = f"safelight-{STACK}-invalidations"
 WEBHOOK_RULE = f"safelight-{STACK}-webhook"
-"""Of the Pulumi program: heavy uploads, assets whose files the edges must forget, and what the
-names of rules for endpoints begin with."""
+"""Of the Pulumi program: heavy uploads, assets whose files are invalidated, and the prefix of the
+rules for endpoints."""
 LOOPBACK = "127.0.0.0/8,::1/128"
 """Where receivers of webhooks are, beside those on the internet."""
 REKOGNITION_RATE = 50
@@ -110,7 +110,7 @@ class Stack:
     """One local stack.
 
     Args:
-        say: told, in a sentence, what happens.
+        say: called with a sentence for each step.
     """
 
     def __init__(self, options: StackOptions, *, say: Callable[[str], None]) -> None:
@@ -266,7 +266,7 @@ class Stack:
         }
 
     def _establish(self, stop: Stop) -> tuple[Outputs, _Queues]:
-        """Create what the Pulumi program says, and the users and profiles that work with it."""
+        """Create the resources of the Pulumi program, and the users and profiles that use them."""
         deleted, recipe = self._options.deleted_originals.value, self._options.recipe
         chosen: dict[str, Any] = {
             "storage": {"deletedOriginals": deleted},
@@ -452,9 +452,8 @@ def _attach(endpoint: str, profiles: Profiles, outputs: Outputs) -> _Queues:
 
 
 def _load_shared(endpoint: str) -> None:
-    """Load what forked processes need: they share its memory, and begin at once.
-
-    A worker of its own costs 68 MB, a forked one about 20 MB.
+    """Load the modules that forked processes need: they share the memory, and start at once. A
+    separate worker takes 68 MB, a forked worker about 20 MB.
     """
     os.environ["VIPS_CONCURRENCY"] = "1"  # libvips reads it as it is loaded; see _inherited
     for name in (HANDLER, WORKFLOW_HANDLER, API_HANDLER):
@@ -484,7 +483,8 @@ def _mapping(outputs: Outputs) -> EventSourceMapping:
 
 
 def _inherited() -> dict[str, str]:
-    """Of this process's environment what a child may have: nothing that leads to a real AWS."""
+    """Return the part of this process's environment that a child may have: nothing that leads to a
+    real AWS."""
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     # One picture at a time on one core, as in Lambda; the cores are for the other workers.
     return {**kept, "VIPS_CONCURRENCY": "1"}

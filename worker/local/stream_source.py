@@ -72,10 +72,10 @@ class StreamSource:
         repeat(once, stop)
 
     def once(self) -> int:
-        """Hand over what one read brings; returns how many changes that were.
+        """Hand over the changes of one read; returns their number.
 
         Raises:
-            SafelightError: the stream does not answer, or the function has not done all.
+            SafelightError: the stream does not answer, or the function has not handled all changes.
         """
         try:
             iterator = self._iterator or self._begin()
@@ -110,7 +110,8 @@ class StreamSource:
     # --- where it is ------------------------------------------------------------------------
 
     def _begin(self) -> str:
-        """An iterator behind what is done; at the oldest change if that is not known."""
+        """Return an iterator after the last handled change; at the oldest change if that position
+        is not known."""
         with aws_call("find the stream of the catalog"):
             described = self.clients.streams.describe_stream(StreamArn=self.stream)
             self._shard = described["StreamDescription"]["Shards"][0]["ShardId"]

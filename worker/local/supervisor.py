@@ -26,7 +26,7 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 """Between two starts of a child that dies again and again."""
 STEADY_SECONDS = 60.0
-"""A child that has lived for so long is started again at once when it dies."""
+"""Seconds of life after which a child that dies is started again at once."""
 
 
 class ForkedProcess(Process):
@@ -67,7 +67,7 @@ class ForkedProcess(Process):
 
 
 def _libvips_has_threads() -> bool:
-    """Whether this process has computed with libvips; false where /proc does not tell."""
+    """Whether this process has computed with libvips; false where /proc is missing."""
     for name in Path("/proc/self/task").glob("*/comm"):
         with contextlib.suppress(OSError):  # a thread that has ended
             if name.read_text().startswith("libvips"):
@@ -127,7 +127,7 @@ class ChildSpec:
 
 
 class _SupervisedChild:
-    """A child with what has happened to it."""
+    """A child and its state."""
 
     def __init__(self, child: ChildSpec, now: float) -> None:
         self.child = child
@@ -141,7 +141,7 @@ class Supervisor:
     """Keeps children alive, in the order of their stages.
 
     Args:
-        say: told, in a sentence, what happens to a child.
+        say: called with a sentence for each event of a child.
         clock: seconds, monotonic.
     """
 
@@ -199,7 +199,7 @@ class Supervisor:
         }
 
     def stop(self) -> None:
-        """Stop all, last stage first; each stage is gone before the next is told."""
+        """Stop all, last stage first; each stage has ended before the next is stopped."""
         while self._stages:
             stage = self._stages.pop()
             running = [(kept.child, kept.process) for kept in stage if kept.process is not None]

@@ -29,7 +29,7 @@ from worker.local.stack import on_new_stack
 LOOK_SECONDS = 0.05
 """Between two looks into the log of events."""
 LIMIT_SECONDS = 60.0
-"""Without a single new asset for so long, something is broken."""
+"""Seconds without a new asset after which the run is given up as broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,8 @@ class Throughput:
     """From each record to its event in the log, sorted; up to ``LOOK_SECONDS`` too much."""
 
     def event_percentile(self, percent: int) -> float:
-        """Seconds after which so many per cent of the events were told, by the nearest rank."""
+        """Return the seconds within which a percentage of the events were sent, by the nearest
+        rank."""
         return self.event_seconds[ceil(len(self.event_seconds) * percent / 100) - 1]
 
     @property
@@ -141,7 +142,8 @@ def held_back(pid: int) -> Iterator[None]:
 
 
 def unique(photos: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
-    """Endless photos, no two alike: each has a comment of its own behind its first marker."""
+    """Yield photos without end, all with different bytes: each has another comment after its first
+    marker."""
     contents = {name: path.read_bytes() for name, path in photos.items()}
     for number, (name, data) in zip(count(), cycle(contents.items()), strict=False):
         text = f"copy {number}".encode()

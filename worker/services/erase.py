@@ -45,7 +45,7 @@ _PAGE = 100
 _CHUNK = 1_000
 """Objects of one page, which are removed before the next page is listed."""
 STOP_SECONDS = 60.0
-"""Longest wait for jobs to end. A stopped job has 30 s to end by itself."""
+"""Maximum wait for jobs to end. A stopped job has 30 s to end by itself."""
 ORPHANED = timedelta(hours=1)
 """Age from which a file without a record is an orphan: ingest takes minutes, and inputs of jobs
 have a record."""

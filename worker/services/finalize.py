@@ -148,7 +148,7 @@ class Finalizer:
         """Commit the results of an upload's jobs.
 
         Raises:
-            TransientError: a store does not answer; what was done so far does no harm.
+            TransientError: a store does not answer; the steps so far are safe to repeat.
             EngineError: a result of a job is unusable.
         """
         record = self._catalog.get(asset)

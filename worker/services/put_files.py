@@ -1,4 +1,4 @@
-"""Putting files of this machine into the intake bucket, and waiting for what becomes of them."""
+"""Putting files of this machine into the intake bucket, and waiting for their verdicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0
 """Between two looks at uploads whose jobs run."""
 RECORD_SECONDS = 120.0
-"""Longest wait for a record, unless told; it takes a second or two."""
+"""Default of the maximum wait for a record; it takes a second or two."""
 LONGEST_KEY = 1024
 """Bytes (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
 
@@ -108,7 +108,7 @@ class Waited:
     record: AssetRecord
     """As it was last seen to be of this upload."""
     trouble: str = ""
-    """Why nothing more will come of it by itself; empty if it has come to its end."""
+    """The reason why its processing has stopped before the end; empty if it has ended."""
 
 
 def await_verdicts(

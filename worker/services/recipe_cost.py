@@ -19,7 +19,7 @@ from worker.services.examine import LIMITS, read
 from worker.subprocesses import sandbox
 
 UPLOADS = 1_000_000
-"""Costs are of so many."""
+"""Number of uploads that costs are given for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,8 @@ def compare(
 def measure(
     data: bytes, recipe: Recipe
 ) -> tuple[float, tuple[int, ...], tuple[tuple[float, int], ...]]:
-    """The fields of ``CostSample``: what the sandbox runs. All is made once before, unmeasured."""
+    """The fields of ``CostSample``: this runs in the sandbox. Everything is made once before,
+    without measuring."""
     from worker.imaging import engine
     from worker.imaging.plan import AllowedFile, plan_file
 

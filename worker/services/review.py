@@ -168,7 +168,8 @@ class Reviews:
         return self._apply(review, record)
 
     def expire(self, call: StageCall) -> str:
-        """The deadline has passed: what people have said by now, else the stage's default.
+        """Settle a review whose deadline has passed: by the decisions so far, else by the stage's
+        default.
 
         ``hold`` leaves the question to people, without a deadline.
         """
@@ -192,7 +193,7 @@ class Reviews:
     def publish(self, call: StageCall) -> str:
         """Let everybody read the version, unless a person has held it and nobody has answered yet.
 
-        A machine that was started before knows nothing of that person.
+        A state machine that was started before does not know that a person has held it.
         """
         record = self._current(call)
         if record is None:
@@ -415,7 +416,8 @@ def _outcome(review: Review) -> str:
 
 
 def _rejection(review: Review | None, moderation: Moderation | None = None) -> Verdict:
-    """The verdict of a rejected asset: the words of who rejected it, or what a moderator saw."""
+    """The verdict of a rejected asset: the reason of the reviewer, or the finding of the
+    moderation."""
     if review is not None and review.state is ReviewState.REJECTED:
         return Verdict(code=REJECTED, message=review.decisions[-1].reason)
     if moderation is not None and moderation.outcome is ModerationOutcome.REJECT:

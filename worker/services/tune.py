@@ -55,8 +55,8 @@ MOST_BATCH = 3
 API Reference, Invoke, LogType) and takes a log that begins with ``{`` for JSON: all lines of an
 invocation must fit in."""
 MOST_UPLOADS = 150
-"""For one size: the events of so many fit into the 256 KB that a state may have as its input (AWS
-Step Functions Developer Guide, "Service quotas")."""
+"""Maximum of uploads for one size: their events fit into the 256 KB that a state may have as its
+input (AWS Step Functions Developer Guide, "Service quotas")."""
 EXECUTION_SECONDS = 1800.0
 """Longest wait for an execution: 900 s for the invocations (``totalExecutionTimeout``), and the
 versions."""
@@ -368,7 +368,8 @@ class Tuning:
                 raise InputError(f"{one.path}: the stack does not accept it: {code}")
 
     def _forget(self, known: Mapping[str, AssetRecord]) -> None:
-        """Let the catalog forget the uploads, and wait until none of its indexes has them."""
+        """Delete the uploads' records from the catalog, and wait until none of its indexes has
+        them."""
         for asset in known:
             self.catalog.delete(asset)
         digests = [one.metadata.sha256 for one in known.values() if one.metadata]
@@ -380,7 +381,7 @@ class Tuning:
             self.pause(1.0)
 
     def _clean(self, placed: Sequence[Placed], known: Mapping[str, AssetRecord]) -> None:
-        """Remove originals, renditions and records; what cannot be removed is said."""
+        """Delete originals, renditions and records; report those that cannot be deleted."""
         for one in placed:
             try:
                 record = known.get(one.asset) or self.catalog.get(one.asset)

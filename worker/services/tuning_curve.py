@@ -210,7 +210,7 @@ class _Row:
 
 
 def with_recommendation(curve: DurationCurve, found: Recommendation) -> DurationCurve:
-    """The curve with what to choose written into it."""
+    """Return the curve with its recommendation."""
     return replace(curve, recommended=found)
 
 
@@ -223,8 +223,7 @@ def read(path: Path) -> DurationCurve:
     """Read the file of a curve.
 
     Raises:
-        InputError: ``input_missing``, ``input_unreadable``, or ``input_invalid`` with what is wrong
-            in it.
+        InputError: ``input_missing``, ``input_unreadable``, or ``input_invalid`` with the mistake.
     """
     try:
         value = json.loads(path.read_text("utf-8"))

@@ -130,7 +130,8 @@ class Upgrades:
         return tuple(chosen)
 
     def apply(self, upgrade: Upgrade) -> Upgraded:
-        """Encode, replace, record, tell. Files that cannot be encoded stay unchanged.
+        """Encode the files, replace them, record them and invalidate them. Files that cannot be
+        encoded stay unchanged.
 
         Raises:
             TransientError: a store does not answer; the next run completes it.
@@ -258,7 +259,7 @@ class Upgrades:
         self.store.renew(self.bucket, one.key, metadata={EFFORT: str(EFFORTS[one.format])})
 
     def _tell(self, asset: str) -> None:
-        """Close what is held by now, and let the edges fetch the new files."""
+        """Close files that are held by now, and invalidate the new files."""
         access = Access(catalog=self.catalog, store=self.store, bucket=self.bucket)
         record = self.catalog.get(asset)
         if record is None:

@@ -58,7 +58,7 @@ MOST_PARTS = 10_000
 PART_BYTES = 16 * 1024**2
 """Of a part, unless the client says how fast it is."""
 PART_SECONDS = 15.0
-"""A part should take about so long: it is what is sent again after a cut."""
+"""Seconds that a part should take: one part is sent again after a lost connection."""
 LARGEST_PART = 512 * 1024**2
 TICKETS_AT_ONCE = 1_000
 """Parts that one request may ask tickets for."""
@@ -100,7 +100,7 @@ class UploadRequest:
     method: UploadMethod | None = None
     """None chooses."""
     rate: int | None = None
-    """Bytes a second that the client gets through, as far as it knows."""
+    """The client's measured rate in bytes a second."""
     network: LineKind | None = None
     """The kind of the client's connection, if it knows no rate."""
     route: UploadRoute | None = None
@@ -126,7 +126,7 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadState:
-    """How an upload stands, and what the client may send next."""
+    """The state of an upload, and the parts that the client may send next."""
 
     record: AssetRecord
     ticket: UploadTicket | None = None
@@ -493,8 +493,8 @@ def new_asset_id() -> str:
 
 
 def file_name(name: str) -> str:
-    """A file's name as the last part of a key: composed Unicode, without what some system or URL
-    takes for something else, at most ``LONGEST_NAME`` bytes with its ending."""
+    """A file's name as the last part of a key: composed Unicode, without characters that have a
+    meaning in some system or in URLs, at most ``LONGEST_NAME`` bytes with its ending."""
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
     kept = "".join("_" if unicodedata.category(one)[0] == "C" else one for one in text)
     kept = " ".join(_UNSAFE.sub("_", kept).split()).strip(". ")

@@ -35,7 +35,7 @@ class Row:
 
     span: SpanRecord
     depth: int
-    """0 for what lies in no other span."""
+    """0 for a span without a parent."""
     orphan: bool = False
     """The span that it lies in is missing, or lies in this one itself."""
 
@@ -82,7 +82,7 @@ class TraceWaterfall:
     """Each span below the one that it lies in, those beside each other by their starts."""
     gaps: tuple[Gap, ...] = ()
     missing: tuple[str, ...] = ()
-    """Steps that the catalog knows of and that no span shows, by the names of their spans."""
+    """Steps in the catalog's record without a span, by the names of their spans."""
     later: int = 0
     """Deliveries after the first one, which are not shown."""
     unreadable: int = 0
@@ -118,7 +118,7 @@ class Waterfalls:
     """The use case.
 
     Args:
-        catalog: knows the trace of an asset, and what must have been done.
+        catalog: has the trace of an asset, and the steps that must have run.
         traces: has the spans.
     """
 

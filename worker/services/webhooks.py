@@ -75,7 +75,7 @@ class WebhookEvent:
     traceparent: str = ""
     """Of the upload that it follows from."""
     time: str = ""
-    """Of what happened, ISO 8601 UTC; empty if it does not say."""
+    """Time of the event, ISO 8601 UTC; empty if the event has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class Webhooks:
 
     Args:
         endpoints: by name.
-        secrets_prefix: what the names of secrets begin with.
+        secrets_prefix: the prefix of the names of secrets.
         now: seconds since 1970, UTC.
         uniform: a random number between two.
     """

@@ -24,7 +24,7 @@ OLDEST_SECONDS = 14 * 86_400.0
 AHEAD_SECONDS = 60.0
 """A time that lies further in the future is no time: a clock was set back, or is wrong."""
 WORKED = frozenset({"accepted", "rejected", "processing", "review"})
-"""Outcomes of what was fetched and looked at."""
+"""Outcomes of uploads that were fetched and probed."""
 
 
 def age_of(sent: object, now: float) -> float | None:
@@ -79,15 +79,15 @@ def put_back(service: str, error: SafelightError, *, times: int = 1) -> None:
 
 
 def poison(code: str, *, times: int = 1) -> None:
-    """Count what no further try can do."""
+    """Count an upload that no further attempt can complete."""
     metrics.add(metrics.POISON, times, code=code)
 
 
 def uploaded(done: IngestResult, *, age: float | None) -> None:
-    """Count an upload event that is done.
+    """Count a handled upload event.
 
     Args:
-        done: what was done.
+        done: its result.
         age: of its message by now, seconds; None if unknown.
     """
     metrics.add(metrics.UPLOADS, outcome=done.outcome.value)

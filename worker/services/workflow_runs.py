@@ -37,7 +37,7 @@ class RunPolicy:
     video_seconds: int
     """Longest video, seconds."""
     video_array_bytes: int
-    """Videos of so many bytes and more are divided among several machines."""
+    """Bytes from which a video is divided among several machines."""
     recipes: DeploymentRecipes
 
 
@@ -90,7 +90,7 @@ class WorkflowRuns:
         return self.start(asset, version, attempt=int(self.now().timestamp() * 1000))
 
     def redrive(self, asset: str, version: str) -> str | None:
-        """Start what was never started, or the jobs of a heavy upload again.
+        """Start a run that was never started, or the jobs of a heavy upload again.
 
         Raises:
             ConfigurationError, TransientError: see ``start``.
@@ -98,7 +98,7 @@ class WorkflowRuns:
         return self.restart(asset, version) or self.start(asset, version)
 
     def payload(self, record: AssetRecord, workflow: str) -> dict[str, object]:
-        """The input of a state machine: everything that its stages are told."""
+        """The input of a state machine: all values that its stages get."""
         policy, source = self.policy, record.source
         # Half the size that is not divided at all: then no part is smaller than a whole one's half.
         groups = ceil(2 * source.size / policy.video_array_bytes)

@@ -22,7 +22,7 @@ from worker.domain.errors import Problem, SettingsError
 from worker.settings import PREFIX, Ordering, Settings
 
 QUEUE_BYTES = 330
-"""Two URLs of queues with the longest name and region, and what JSON adds for an endpoint."""
+"""Bytes of two queue URLs with the longest name and region, and of the JSON around an endpoint."""
 ENDPOINTS_BYTES = 3000
 """Of the 4 KB that Lambda takes for all variables of a function (AWS Lambda Developer Guide,
 "Lambda quotas"); the rest is for the others."""
@@ -68,11 +68,11 @@ GIVEN = NAMES | {
 
 
 def problems(found: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Problem]:
-    """Everything that does not go together.
+    """Return every conflict between values.
 
     Args:
         found: the checked values, by the names of ``Config``'s fields.
-        keys: what the configuration said at its top, right or wrong.
+        keys: the keys at the top of the configuration, valid or not.
     """
     yield from _images(found, keys)
     yield from _settings(found["settings"], found["intake"])

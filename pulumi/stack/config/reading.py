@@ -1,4 +1,4 @@
-"""From what the engine hands over to a checked ``Config``."""
+"""Reads a checked ``Config`` from the engine's values."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class RegistryConfig:
     only: bool = checks.value(checks.switch, default=False)
     """The repositories and nothing else: the first step of a new stack, which has no images yet."""
     images_kept: int = checks.value(checks.whole(2, 1000), 30)
-    """Older images than so many are deleted."""
+    """So many images are kept in each repository; older images are deleted."""
     force_delete: bool = checks.value(checks.switch, default=False)
     """Let `pulumi destroy` delete repositories that still hold images."""
 
@@ -70,18 +70,18 @@ class StorageConfig:
     glacier_after_days: int = checks.value(checks.whole(1, 3650), 90)
     """Originals over 128 KB then move from Intelligent-Tiering to Glacier Instant Retrieval."""
     noncurrent_days: int = checks.value(checks.whole(1, 3650), 30)
-    """A replaced or deleted original can be brought back for so long."""
+    """Days for which a replaced or deleted original can be restored."""
     rendition_days: int = checks.value(checks.whole(0, 3650), 0)
-    """Renditions expire so long after they were made; 0 for never."""
+    """Days after which renditions expire; 0 for never."""
     superseded_days: int = checks.value(checks.whole(1, 3650), 7)
     """Days after its replacement until the files of a replaced original expire."""
     deleted_originals: DeletedOriginals = checks.value(  # noqa: RUF009 - a field
         checks.one_of(*DeletedOriginals), DeletedOriginals.KEEP
     )
-    """``keep``: who deletes an original by S3 leaves what was made of it; ``erase``: that goes too,
-    with every version of the original."""
+    """``keep``: if an original is deleted in S3, its renditions are kept; ``erase``: they are
+    deleted too, with every version of the original."""
     quarantine_days: int = checks.value(checks.whole(1, 3650), 30)
-    """Rejected originals are kept for so long."""
+    """Days for which rejected originals are kept."""
     force_destroy: bool = checks.value(checks.switch, default=False)
     """Let `pulumi destroy` delete buckets that still hold objects."""
     event_bridge: bool = checks.value(checks.switch, default=True)
@@ -93,7 +93,7 @@ class StorageConfig:
     access_logs: bool = checks.value(checks.switch, default=False)
     """Keep logs of all requests in a separate bucket."""
     access_log_days: int = checks.value(checks.whole(1, 3650), 90)
-    """Access logs are kept for so long."""
+    """Days for which access logs are kept."""
     replicate_to: str = checks.value(checks.BUCKET, "")
     """ARN of a versioned bucket, best in another region, that every original is copied to."""
 
@@ -107,7 +107,7 @@ class CatalogConfig:
     """Read units a second of the table and of each index, with ``provisioned``."""
     maximum_reads: int = checks.value(checks.whole(1, CAPACITY_UNITS), 1_000)
     minimum_writes: int = checks.value(checks.whole(1, CAPACITY_UNITS), 5)
-    """Write units, alike."""
+    """Minimum of write units a second."""
     maximum_writes: int = checks.value(checks.whole(1, CAPACITY_UNITS), 1_000)
     deletion_protection: bool = checks.value(checks.switch, default=True)
     point_in_time_recovery: bool = checks.value(checks.switch, default=True)
@@ -120,7 +120,7 @@ class EventsConfig:
     """Events."""
 
     archive_days: int = checks.value(checks.whole(0, 3_650), 14)
-    """Events are kept for so long, to be sent again; 0 for no archive."""
+    """Days for which events are archived, so that they can be sent again; 0 for no archive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ class IntakeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeavyConfig:
-    """Machines for heavy work, and what starts jobs on them."""
+    """Machines for heavy work, and the state machines that start jobs on them."""
 
     enabled: bool = checks.value(checks.switch, default=True)
     """Off: videos and oversize pictures stay in status ``processing``."""
@@ -187,7 +187,7 @@ class HeavyConfig:
     """Machines without public addresses, behind endpoints that are paid by the hour."""
     log_retention_days: int = checks.value(checks.one_of(*LOG_DAYS), 30)
     stuck_minutes: int = checks.value(checks.whole(10, 1440), 120)
-    """A job that could not start for so long, for a reason that does not go away, is cancelled."""
+    """Minutes after which a job is cancelled that cannot start for a permanent reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ class ApiConfig:
     audience: str = checks.value(checks.AUDIENCE, "")
     """The ``aud`` or ``client_id`` of tokens for this API."""
     origins: tuple[str, ...] = checks.value(checks.origins, ())
-    """Whose pages may call it from a browser."""
+    """Origins of pages that may call the API from a browser."""
     requests_per_second: int = checks.value(checks.whole(1, 10_000), 500)
     """Of all callers together; more are answered with 429."""
     burst: int = checks.value(checks.whole(1, 5_000), 1_000)
@@ -242,8 +242,8 @@ class DeliveryConfig:
     log_days: int = checks.value(checks.whole(1, 3650), 30)
     """Days that these logs are kept."""
     upgrade_cents: int = checks.value(checks.whole(0, 1_000_000), 0)
-    """Most US cents a day for encoding files that are viewed often at a higher effort; 0 for none.
-    Needs ``logs``, which say what is viewed."""
+    """Maximum of US cents a day for encoding frequently viewed files at a higher effort; 0 for
+    none. Needs ``logs``, which show the views."""
     rate_limit: int = checks.value(checks.none_or(LEAST_RATE, MOST_RATE), 0)
     """Requests that one address may send in five minutes; further ones get 429. 0 for no limit."""
     flat_rate_plan: bool = checks.value(checks.switch, default=False)
@@ -263,7 +263,7 @@ class CacheConfig:
     enabled: bool = checks.value(checks.switch, default=False)
     """Off: each instance of the function has some in its own memory."""
     gigabytes: int = checks.value(checks.whole(1, 5_000), 1)
-    """Most that it holds; then it forgets what was used longest ago."""
+    """Maximum size; beyond it the least recently used files are evicted."""
     ecpus_per_second: int = checks.value(checks.whole(1_000, 15_000_000), 10_000)
     """Most that it does: one ECPU for each kilobyte. Above that it slows down."""
 
@@ -342,7 +342,7 @@ class CostConfig:
     monthly_budget: int = checks.value(checks.whole(0, 100_000_000), 0)
     """US dollars a month; 0 for no budget."""
     anomaly_dollars: int = checks.value(checks.whole(0, 1_000_000), 0)
-    """Tell of unusual spending of at least so much; 0 for no watch."""
+    """US dollars: unusual spending of at least this amount is reported; 0 for no monitoring."""
     anomaly_monitor: str = checks.value(checks.MONITOR, "")
     """ARN of the account's monitor of the tag Stack, if another stack has made it; empty to make
     one. Cost Explorer allows one for a dimension."""

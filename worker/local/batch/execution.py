@@ -116,7 +116,7 @@ class Executor(Protocol):
         ...
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
-        """Remove what a killed runner may have left of an attempt, beside its process."""
+        """Remove what a killed runner may have left of an attempt, except its process."""
         ...
 
 
@@ -149,7 +149,7 @@ class ProcessExecutor:
         )
 
     def remove_orphan(self, id_: str, attempt: int, log: Path) -> None:
-        """Nothing is left but the process, which the runner knows."""
+        """Only the process is left, which the runner knows."""
 
 
 class ContainerExecutor:

@@ -1,5 +1,5 @@
-"""The log files of jobs: where they are, reading them while they grow, and what they say of
-progress. This module only reads the logs; the jobs write them.
+"""The log files of jobs: where they are, reading them while they grow, and the progress in them.
+This module only reads the logs; the jobs write them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 EXITED = "Essential container in task exited"
-"""Status reason of every attempt whose program ended by itself, well or not."""
+"""Status reason of every attempt whose program ended by itself, with success or not."""
 TIMED_OUT = "Job attempt duration exceeded timeout"
 CHILD_FAILED = "Array Child Job failed"
 NOT_STARTED = "Task failed to start"
@@ -105,6 +105,6 @@ def resources_of(kind: str) -> Resources:
 
 
 def job_environment() -> Mapping[str, str]:
-    """Of this process's environment what jobs get."""
+    """Return the part of this process's environment that jobs get."""
     # The workers of the stack have one thread each; a job may use what it has been given.
     return {name: value for name, value in os.environ.items() if name != "VIPS_CONCURRENCY"}

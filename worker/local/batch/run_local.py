@@ -26,7 +26,7 @@ ENGINE = "docker"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalRun:
-    """Submitted jobs, and what runs them."""
+    """Submitted jobs, and the function that runs them."""
 
     jobs: LocalJobs
     ids: tuple[str, ...]
@@ -82,7 +82,7 @@ def runs_folder() -> Path:
 
 
 def forget_old_runs(folder: Path, *, now: float) -> None:
-    """Remove what runs have left that began more than ``KEPT_DAYS`` ago."""
+    """Remove the files of runs that began more than ``KEPT_DAYS`` ago."""
     for left in folder.iterdir():
         with contextlib.suppress(OSError):  # another run removes it at the same time
             if left.stat().st_mtime < now - KEPT_DAYS * 86_400:

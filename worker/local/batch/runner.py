@@ -42,7 +42,7 @@ POLL_SECONDS = 0.1
 QUIT = "the runner was stopped"
 """Status reason, in place of Batch's, of a job that goes on when the runner does."""
 KEPT_DAYS = 7
-"""Ended jobs and their logs are forgotten after so long, like AWS Batch does."""
+"""Days after which ended jobs and their logs are deleted, as AWS Batch does."""
 
 _NEXT = (
     "SELECT * FROM jobs WHERE state = 'RUNNABLE' AND size IS NULL ORDER BY CASE queue "  # noqa: S608 - constants
@@ -52,7 +52,7 @@ _NEXT = (
 
 
 class _Cause(Enum):
-    """Why an attempt was told to end."""
+    """The reason why an attempt was stopped."""
 
     STOP = "stop"
     TIMEOUT = "timeout"
@@ -204,7 +204,7 @@ class Runner:
                 live.kill_at = float("inf")
 
     def _apply_requests(self) -> None:
-        """Do what others have asked for in the table."""
+        """Carry out the requests of other processes in the table."""
         rows = self._database.execute(
             f"SELECT id, stop_reason, reclaim FROM jobs WHERE state IN {ACTIVE}"  # noqa: S608 - constants
             " AND (stop_reason IS NOT NULL OR reclaim IS NOT NULL)"
@@ -362,7 +362,7 @@ class Runner:
         return self._lost(resources, row["attempts"] - spared, spared)
 
     def _stop_all(self) -> None:
-        """Stop what runs; it goes on when a runner starts again."""
+        """Stop running attempts; they go on when a runner starts again."""
         now = time.monotonic()
         for live in self._live.values():
             live.ask_to_end(_Cause.QUIT, now, self._quit_seconds)

@@ -104,7 +104,7 @@ def writing(database: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def sql_call(path: Path) -> Iterator[None]:
-    """Map what SQLite raises. The only place that knows its errors."""
+    """Map the errors of SQLite. They are handled only here."""
     try:
         yield
     except sqlite3.Error as error:

@@ -35,7 +35,7 @@ MISTAKEN = 2
 """Exit code of the child when the configuration must be edited."""
 
 ROLE_HOLDERS = "localRoleHolders"
-"""Among the outputs, what has a role of its own: see ``worker.local.roles``."""
+"""Outputs of resources that have a role of their own, see ``worker.local.roles``."""
 
 Outputs = Mapping[str, Any]
 """Outputs of the program, by name, and ``endpoint`` and ``localRoleHolders``."""

@@ -85,7 +85,7 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(out: Path, outputs: Mapping[str, Any]) -> None:
-    """Whole or not at all: a parent that was killed must not find half of it."""
+    """The file is written atomically: a parent that was killed must not find half of it."""
     atomic_write(out, json.dumps(outputs, indent=2, sort_keys=True) + "\n", mode=0o600)
 
 

@@ -22,7 +22,7 @@ BATCHES = {
     "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
     "sqs:SendMessage": "sqs:SendMessageBatch",
 }
-"""Actions of AWS, and what the emulator asks for the batch operation."""
+"""The actions that the emulator checks for batch operations, by the actions of AWS."""
 STREAMS = frozenset(
     f"dynamodb:{name}"
     for name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
@@ -46,7 +46,8 @@ def trust(document: str, account: str) -> str:
 
 
 def rights(document: str) -> str:
-    """A role's policy, with the batch operations of what it allows, and every stream for one."""
+    """Return a role's policy with the batch operations of its actions, and with every stream
+    in place of one."""
     policy = json.loads(document)
     for statement in policy["Statement"]:
         actions = statement["Action"]

@@ -1,4 +1,4 @@
-"""A digest of the files that decide what a deploy does. It changes when a deploy is needed.
+"""A digest of the files that a deploy depends on. It changes when a deploy is needed.
 
 This module does not import Pulumi: loading it is most of what a deploy costs.
 """

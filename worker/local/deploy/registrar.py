@@ -58,11 +58,10 @@ class Failure:
 
 
 class Registrar(Mocks):
-    """Creates what is registered. Called from several threads; the clients are safe to share.
+    """Creates the registered resources. Called from several threads; the clients are safe to share.
 
     Args:
-        aws: where to create it.
-        types: what is known.
+        aws: where to create them. types: the known types of resources.
     """
 
     def __init__(

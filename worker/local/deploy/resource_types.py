@@ -186,7 +186,7 @@ QUEUE_ATTRIBUTES = {
     "sqsManagedSseEnabled": "SqsManagedSseEnabled",
     "visibilityTimeoutSeconds": "VisibilityTimeout",
 }
-"""Inputs and what SQS calls them."""
+"""Names of SQS's attributes by the inputs of Pulumi."""
 
 
 def _queue(aws: EmulatorClients, declared: DeclaredResource) -> Created:

@@ -15,7 +15,7 @@ from worker.local.durable.packed import Partitions
 from worker.local.durable.store import Store
 
 PRUNE_EVERY = 1000
-"""Deduplication ids that have expired are removed after so many new ones."""
+"""Number of new deduplication ids after which expired ids are removed."""
 HISTORIES = 100
 """Ended executions whose events are still kept."""
 
@@ -173,7 +173,7 @@ def _end(receiver: asyncio.Future[None]) -> None:
 
 
 async def wait_for_messages(seconds: float) -> None:
-    """Return when a message may have come, at the latest after so many seconds."""
+    """Return when a message may have arrived, at the latest after some seconds."""
     receiver = asyncio.get_running_loop().create_future()
     _receivers.add(receiver)
     try:
@@ -313,7 +313,7 @@ def keep_queues(sqs: Any, store: Store) -> None:
 
 
 def _keep_state_of_queues(sqs: Any, store: Store) -> None:
-    """Save queues without what are rows, and read those when they are loaded."""
+    """Save queues without their rows, and read the rows when the queues are loaded."""
     restore = sqs.load_persisted_state
 
     def state() -> Any:

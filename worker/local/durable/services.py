@@ -104,7 +104,7 @@ def undo_cut_off_writes(folder: Path) -> None:
 
 
 def _undo(path: Path, described: Path, folder: Path) -> None:
-    """Let the bytes of an object and what is known of them be of one write again."""
+    """Make the bytes of an object and their metadata consistent: both from the same write."""
     known = json.loads(described.read_text())
     if known.get("is_delete_marker"):
         return  # they are of the version below it

@@ -1,4 +1,4 @@
-"""The SQLite file that holds what the embedded AWS has answered for."""
+"""The SQLite file of all state that the embedded AWS has confirmed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 NAME = "emulator.sqlite"
 """In the folder of the state."""
 UNWRITABLE = 74
-"""Exit code (EX_IOERR of sysexits.h): the disk does not take what would have been answered."""
+"""Exit code (EX_IOERR of sysexits.h): the disk refuses a write that would have been confirmed."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS services (name TEXT PRIMARY KEY, state TEXT NOT NULL);

@@ -14,13 +14,13 @@ STREAM_RECORDS = 20_000
 TRIMMED_TOGETHER = 1_000
 """Oldest changes that are removed at a time."""
 NEWEST = 1_000
-"""Changes that are held in memory, as text. More than one request can make, so that what is not
-written yet is among them."""
+"""Number of changes that are held in memory, as text. It is more than one request can make, so
+changes that are not written yet are among them."""
 REAPER = "dynamodb-ttl-reaper"
 """Name of ministack's thread that removes items whose time to live is over."""
 EXPIRED = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 """The identity that removes an expired item (Amazon DynamoDB Developer Guide, "DynamoDB Streams and
-Time to Live"). ministack tells its stream nothing of it."""
+Time to Live"). ministack does not write such removals to its stream."""
 
 _ADD = "INSERT INTO changes VALUES (?, ?, ?)"
 _TRIM = "DELETE FROM changes WHERE stream = ? AND place < ?"
