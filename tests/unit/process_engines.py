@@ -71,6 +71,8 @@ def process(data: bytes, recipe: Recipe) -> Any:
     word = data.split(b" ", maxsplit=1)[0]
     if word == b"reject":
         raise UnsupportedInput(Reason.UNKNOWN_FORMAT, "not a picture")
+    if word == b"spy" and "AWS_SECRET_ACCESS_KEY" in os.environ:
+        raise UnsupportedInput(Reason.UNSAFE_CONTENT, "a credential was found")
     if word == b"crash":
         os.kill(os.getpid(), signal.SIGKILL)
     if word == b"hang":

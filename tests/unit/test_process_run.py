@@ -248,6 +248,13 @@ def test_poison_does_not_hurt_its_neighbours(bench: Bench, content: str, code: s
     assert bench.files() == PAGES | {f"{name}/small.jpg" for name in "acd"}
 
 
+def test_the_processes_have_no_credentials(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that takes its process over finds no credentials in the environment."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    bench.put(a="spy")
+    assert bench.run().accepted == 1
+
+
 def test_second_try_may_succeed(bench: Bench, tmp_path: Path) -> None:
     """A picture whose process died for another reason is made in the sandbox."""
     bench.put(a=f"once {tmp_path / 'marker'}")

@@ -36,7 +36,7 @@ from worker.imaging.malloc import keep_memory
 from worker.services.process_files import output_folder
 from worker.services.process_files.output_folder import Cause
 from worker.subprocesses import sandbox
-from worker.subprocesses.child import Child
+from worker.subprocesses.child import Child, bare_environment
 from worker.subprocesses.sandbox import INTERPRETER, SandboxLimits, import_path
 
 if TYPE_CHECKING:
@@ -248,6 +248,9 @@ _ENVIRONMENT = {
 }
 """Environment variables that libvips reads when it is loaded."""
 
+_PASSED_ON = ("LANG", "LC_ALL", "VIPS_BLOCK_UNTRUSTED", "PYTHONDONTWRITEBYTECODE")
+"""No credentials: these processes decode what a user has uploaded."""
+
 _NOTHING: Any = object()
 """Sentinel that differs from any message."""
 
@@ -312,7 +315,8 @@ class Pool:
         output = None if "SAFELIGHT_DEBUG" in os.environ else subprocess.DEVNULL
         child = Child(
             [*INTERPRETER, "-c", f"import {__name__} as pool; pool.work({theirs.fileno()})"],
-            environment={**os.environ, **_ENVIRONMENT, "PYTHONPATH": import_path()},
+            environment=bare_environment(*_PASSED_ON)
+            | {**_ENVIRONMENT, "PYTHONPATH": import_path()},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
