@@ -496,7 +496,8 @@ class AsyncClient:
                     f"no request can be made: {error}", code="request_invalid"
                 ) from error
             except httpx2.TransportError as error:
-                problem = ApiError(f"the line to the API: {error!r}", code="unreachable")
+                said = str(error) or type(error).__name__
+                problem = ApiError(f"the line to the API: {said}", code="unreachable")
                 continue
             if answer.is_success:
                 return read_object(answer, fields) if answer.content or fields else None

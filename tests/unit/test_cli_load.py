@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from worker import atomic
 from worker.codec import plain
 from worker.domain.load import Flaw, LoadFinding, LoadReport, Mix, MixFile, UploadOutcome
 from worker.entrypoints.cli import run
@@ -68,6 +70,7 @@ def report(path: Path, *findings: LoadFinding, **more: Any) -> Path:
         ((*RUN, "--svg", "load.gif"), 2, "must end in .svg or .png"),
         ((*RUN, "--svg", "gone/load.svg"), 3, "there is no folder gone"),
         ((*RUN, "--out", "gone/load.json"), 3, "there is no folder gone"),
+        ((*RUN, "--out", "/proc/load.json"), 3, "no file can be made in /proc"),
         ((*RUN, "--api", "https://api.example.com"), 2, "needs a token"),
         ((*RUN, "--token-file", "token"), 2, "--token-file is for --api"),
         (
@@ -130,6 +133,22 @@ def test_a_report_is_printed_as_text(tmp_path: Path, capsys: pytest.CaptureFixtu
     ]
     assert lines[3].split()[:4] == ["accepted", "10", "0.91", "2.000"]
     assert lines[-1] == "nothing lost, nothing doubled: 60 files and 30 events read again"
+
+
+def test_a_report_that_cannot_be_written_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run may have taken an hour: a disk that is full by then takes only the file."""
+    source = report(tmp_path / "load.json")
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic, "atomic_write", full)
+    assert run(["load", "--from", str(source), "--out", str(tmp_path / "again.json")]) == 3
+    said = capsys.readouterr()
+    assert "nothing lost, nothing doubled" in said.out
+    assert "error[storage_full]: --out" in said.err
 
 
 def test_findings_are_listed_and_many_of_one_kind_are_counted(

@@ -80,7 +80,13 @@ class Deployment(World):
         metadata = cache_metadata(key) if cached else {}
         self.store.put(bucket, key, b"x", content_type="x/y", metadata=metadata)
 
-    def check(self, *, at: datetime | None = None, events: list[Event] | None = None) -> set[R]:
+    def check(
+        self,
+        *,
+        at: datetime | None = None,
+        events: list[Event] | None = None,
+        running: Callable[[AssetRecord], bool] = lambda _: False,
+    ) -> set[R]:
         """The rules that are broken, an hour after everything was stored unless told."""
         hour = datetime.fromisoformat(MODIFIED) + timedelta(hours=1)
         checks = Invariants(
@@ -91,6 +97,7 @@ class Deployment(World):
             dead_letters=(DEAD,),
             events=lambda: self.catalog.told if events is None else events,
             look=self.look,
+            running=running,
             quiet=QUIET,
             now=lambda: at or hour,
         )
@@ -230,6 +237,23 @@ def test_an_asset_that_waits_for_a_running_job_is_in_order() -> None:
         )
         world.catalog.put_job(job)
         assert (R.STATE in world.check()) is wrong
+
+
+def test_an_asset_that_waits_for_a_machine_is_in_order() -> None:
+    """Its job is in no catalog before it starts; the run of its workflow has not ended."""
+    world = Deployment()
+    world.write(status=Status.PROCESSING)
+    assert R.STATE in world.check()
+    assert R.STATE not in world.check(running=lambda record: record.asset == ASSET)
+
+
+def test_a_tombstone_is_listed_by_its_owner_and_its_status() -> None:
+    """A deleted upload of the API keeps its key and its owner; others of the owner are there."""
+    world = Deployment()
+    world.write(owner="me")
+    record = world.catalog.records[BAD_ASSET]
+    world.catalog.records[BAD_ASSET] = tombstone(replace(record, owner="me"), time=MODIFIED)
+    assert R.LIST not in world.check()
 
 
 def test_an_asset_that_no_list_has_is_found_by_its_files(monkeypatch: pytest.MonkeyPatch) -> None:

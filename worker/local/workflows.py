@@ -51,6 +51,9 @@ IDLE_SECONDS = 1
 LOOK_SECONDS = 0.2
 """Between two looks at jobs that are waited for."""
 HIDDEN_SECONDS = 15
+ATTEMPTS = 3
+"""Calls of the function for an event until it is a dead letter: as many as Lambda makes of an
+asynchronous call (AWS Lambda Developer Guide, "How Lambda handles errors and retries")."""
 
 
 # --- deploy -----------------------------------------------------------------------------------
@@ -203,7 +206,7 @@ class WorkflowTasks:
         wait = 0 if waiting else IDLE_SECONDS
         messages = self._queue.receive(self._url, wait=wait, visibility=HIDDEN_SECONDS)
         for message in messages:
-            if self._handle(message.body):
+            if self._handle(message.body, receives=message.receives):
                 self._queue.delete(self._url, [message])
         return waiting or bool(messages)
 
@@ -220,7 +223,7 @@ class WorkflowTasks:
             self._jobs.forget_token(known)
         return len(awaited) > len(ended)
 
-    def _handle(self, body: str) -> bool:
+    def _handle(self, body: str, *, receives: int) -> bool:
         """Whether a message is done with. One that is not comes back."""
         try:
             asked = json.loads(body)
@@ -228,7 +231,7 @@ class WorkflowTasks:
             log("a message that is not JSON is left out")
             return True
         if not isinstance(asked, Mapping) or "token" not in asked:
-            return self._handle_event(asked)
+            return self._handle_event(asked, receives)
         token, machine = str(asked["token"]), str(asked.get("machine", ""))
         try:
             if asked["resource"] == SUBMIT_JOB:
@@ -241,12 +244,12 @@ class WorkflowTasks:
             self._tokens.fail(token, failed.error, failed.cause)
         return True
 
-    def _handle_event(self, event: Any) -> bool:
+    def _handle_event(self, event: Any, receives: int) -> bool:
         try:
             self._start(event)
         except SafelightError as error:
             log(f"not started: {error.code}: {error.message}")
-            if error.retryable:
+            if error.retryable or receives < ATTEMPTS:
                 return False
             self._queue.send(self._dead_letters, [(_failed_call(event, error), "", "")])
         return True

@@ -154,6 +154,7 @@ class Invariants:
         dead_letters: URLs of queues.
         events: reads the sent events, oldest first; None without a log of events.
         look: None skips the distribution.
+        running: whether a run of the record's workflow has not ended.
         quiet: assets that have changed within this time are checked only by the rules of
             ``ALWAYS``.
         rules: the rules to check.
@@ -166,6 +167,7 @@ class Invariants:
     dead_letters: tuple[str, ...] = ()
     events: Callable[[], Iterable[Event]] | None = None
     look: Look | None = None
+    running: Callable[[AssetRecord], bool] = lambda _: False
     quiet: timedelta = timedelta(minutes=15)
     rules: frozenset[Invariant] = frozenset(Invariant)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -257,7 +259,9 @@ class Invariants:
             )
         elif record.status is Status.PROCESSING:
             states = [job.state for job in self.catalog.jobs(record.asset)]
-            if not _OPEN_JOBS & set(states):
+            # The catalog has a job from its start on. While it waits for a machine, only the run of
+            # its workflow tells of it.
+            if not _OPEN_JOBS & set(states) and not self.running(record):
                 ended = ", ".join(states) or "none"
                 yield Invariant.STATE, f"waits for jobs, of which none runs ({ended})"
 
@@ -522,9 +526,7 @@ def _named(record: AssetRecord) -> Mapping[str, int]:
 
 
 def _names(record: AssetRecord) -> Iterator[tuple[str, str]]:
-    """The lists that contain a record."""
-    if is_tombstone(record):
-        return
+    """The lists that contain a record. A tombstone has a status and an owner, and no tags."""
     yield "status", record.status.value
     if record.owner:
         yield "owner", record.owner

@@ -24,6 +24,8 @@ MOST_GROUPS = 32
 """Parts that a large video is divided into at most."""
 MOST_ATTEMPTS = 50
 """Names that a resumed run tries."""
+_MOST_RUNNING = 10_000
+"""Open runs that are searched for a later run of a version."""
 
 FailedStage = Callable[[Sequence[str]], str]
 """The stage that a run has failed in, by the states that it has entered; empty if in none."""
@@ -146,6 +148,22 @@ class WorkflowRuns:
         if found is None:
             raise RunMissing(f"there is no run {name} of the workflow {workflow}")
         return found
+
+    def running(self, record: AssetRecord) -> bool:
+        """Whether a run for this version of an asset has not ended; False without state machines.
+
+        Raises:
+            TransientError: see ``start``.
+        """
+        workflow, name = waits_for(record), run_name(record)
+        if self.workflows is None or not workflow:
+            return False
+        first = self.workflows.run(workflow, name)
+        if first is not None and first.state is RunState.RUNNING:
+            return True
+        # Later runs of the version have the same name with a number behind it.
+        open_ = self.workflows.runs(workflow, RunState.RUNNING, limit=_MOST_RUNNING)
+        return any(run.name.startswith(f"{name}-") for run in open_)
 
     def resume(
         self, workflow: str, name: str, failed_stage: FailedStage, *, stage: str = ""

@@ -57,7 +57,7 @@ def cost_of(
         million=each * 1e6,
         window=each * found.accepted,
         groups={
-            group: sum(line.usd for line in lines) / priced.images * 1e6
+            group: sum(line.usd for line in lines) / priced.images * 1e6 if priced.images else 0.0
             for group, lines in priced.groups()
         },
     )

@@ -243,6 +243,8 @@ def _fault(table: Any, where: str, problems: list[Problem]) -> SimulatedFault | 
         name: _number(table, name, most, where, problems)
         for name, most in (("share", 1.0), ("factor", 1000.0))
     }
+    if numbers["factor"] <= 0:
+        problems.append(Problem(f"{where}.factor", "must be above 0"))
     target = str(table.get("target", ""))
     if kind == OutageKind.THROTTLE and target not in TARGETS:
         problems.append(Problem(f"{where}.target", f"must be one of {', '.join(TARGETS)}"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import data_option, find_target, json_option, local_only
@@ -236,12 +237,16 @@ def _run(options: FaultRunOptions, out: Path, stop: Stop) -> FaultReport:
     from worker.local.faults import plan as plans
     from worker.local.faults.run import FaultRun
 
-    out.mkdir(parents=True, exist_ok=True)
-    number = 1 + sum(1 for one in out.iterdir() if one.is_dir())
-    while (folder := out.absolute() / f"run-{number}").exists():
-        number += 1
-    folder.mkdir()
-    (folder / "plan.toml").write_text(plans.dumps(options.plan))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        number = 1 + sum(1 for one in out.iterdir() if one.is_dir())
+        while (folder := out.absolute() / f"run-{number}").exists():
+            number += 1
+        folder.mkdir()
+        (folder / "plan.toml").write_text(plans.dumps(options.plan))
+    except OSError as error:
+        text = f"--out {out}: {error.strerror or error}"
+        raise InputError(text, code="output_unwritable") from error
     count = len(options.plan.faults)
     _tell(f"{folder.name}: {count} faults in {options.plan.seconds:g} s, seed {options.plan.seed}")
     report = FaultRun(options, folder, say=_tell).run(stop)
@@ -300,6 +305,6 @@ def _print(report: FaultReport) -> None:
     for one in report.violations:
         click.echo(f"{one.rule}  {output.one_line(one.subject)}: {output.one_line(one.message)}")
     if report.violations:
-        click.echo(f"{len(report.violations):,} rules are broken")
+        click.echo(output.violations_text(report.violations))
     else:
         click.echo(f"everything agreed after {report.settled:g} s")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import Target, data_option, find_target, json_option
@@ -95,6 +96,7 @@ def invariants(
         dead_letters=tuple(one.dead_letters for one in target.queue_pairs),
         events=_events(target, events),
         look=stack.enter_context(looking_at(url)) if served and url else None,
+        running=app.runs.running,
         quiet=timedelta(seconds=quiet),
     )
 
@@ -103,7 +105,14 @@ def _events(target: Target, named: Path | None) -> Callable[[], Iterable[Event]]
     from worker.adapters.event_log import read_all
 
     if named is not None:
-        return lambda: read_all([named])
+
+        def read() -> Iterable[Event]:
+            found = list(read_all([named]))
+            if not found and named.stat().st_size:
+                raise InputError(f"--events {named}: no line of it is an event")
+            return found
+
+        return read
     if target.local is None:
         return None
     from worker.local.address import EVENTS
@@ -130,5 +139,7 @@ def _print(report: CheckReport) -> None:
         click.echo(f"{report.busy:,} assets have changed a moment ago, and are not judged")
     for one in report.violations:
         click.echo(f"{one.rule}  {output.one_line(one.subject)}: {output.one_line(one.message)}")
-    count = len(report.violations)
-    click.echo("everything agrees" if not count else f"{count:,} rules are broken")
+    if not report.violations:
+        click.echo("everything agrees")
+        return
+    click.echo(output.violations_text(report.violations))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.codec import build, plain
-from worker.domain.errors import ConfigurationError, EngineError, InputError
+from worker.domain.errors import ConfigurationError, EngineError, InputError, StorageFull
 from worker.domain.load import SCHEMA, LoadReport
 from worker.entrypoints.cli import output, remote
 from worker.entrypoints.cli.parameters import Duration, Number
@@ -142,16 +143,17 @@ def command(
             access=_access(api, token_file, data),
             say=say,
         )
+    # First of all it is printed: the files may find no space.
+    if as_json:
+        output.print_json(_figures(report))
+    else:
+        _print(report)
     if out is not None:
         _save(out, json.dumps(plain(report, defaults=True), indent=1) + "\n")
     if svg is not None:
         from worker.bench import load_chart
 
         load_chart.draw(report, svg)
-    if as_json:
-        output.print_json(_figures(report))
-    else:
-        _print(report)
     if source is None:
         if report.stopped:
             raise SystemExit(output.INTERRUPTED)
@@ -165,8 +167,16 @@ def _check_outputs(out: Path | None, svg: Path | None) -> None:
         from worker.bench import load_chart
 
         load_chart.check(svg)
-    if out is not None and not out.parent.is_dir():
+    if out is None:
+        return
+    if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}", code="output_unwritable")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        text = f"--out {out}: no file can be made in {out.parent}: {error.strerror}"
+        raise InputError(text, code="output_unwritable") from error
 
 
 # --- what to run ------------------------------------------------------------------------------
@@ -347,6 +357,9 @@ def _outcome_text(status: str, code: str) -> str:
 
 
 def _print(report: LoadReport) -> None:
+    if not report.outcomes:
+        click.echo("no upload was due in this time: nothing was sent, and nothing was checked")
+        return
     sent = [one for one in report.outcomes if one.uploaded is not None]
     click.echo(
         f"{len(report.outcomes):,} uploads at {report.rate:g} a second for {report.seconds:g} s"
@@ -400,11 +413,15 @@ def _print(report: LoadReport) -> None:
 
 
 def _save(path: Path, text: str) -> None:
-    from worker.adapters.disk_errors import disk_call
-    from worker.atomic import atomic_write
+    from worker.atomic import atomic_write, disk_full
 
-    with disk_call(path):
+    try:
         atomic_write(path, text)
+    except OSError as error:
+        said = f"--out {path}: {error.strerror or error}"
+        if disk_full(error):
+            raise StorageFull(said) from error
+        raise InputError(said, code="output_unwritable") from error
 
 
 def _say(text: str) -> None:

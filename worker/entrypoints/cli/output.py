@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from worker.services.invariants import Violation
+
 
 REJECTED = 1
 USAGE = 2
@@ -165,6 +167,14 @@ def print_rows(
             lines = [_row(row, narrow, widths), f"  {_row(row, wide, widths)}".rstrip()]
         for line in lines:
             click.echo(line if number else click.style(line, dim=True))
+
+
+def violations_text(found: Sequence[Violation]) -> str:
+    """A sentence about the violations of a check: how many, of how many rules."""
+    count, rules = len(found), len({one.rule for one in found})
+    return (
+        f"{count:,} violation{'' if count == 1 else 's'} of {rules} rule{'' if rules == 1 else 's'}"
+    )
 
 
 def _row(row: Sequence[str], columns: Sequence[int], widths: dict[int, int]) -> str:

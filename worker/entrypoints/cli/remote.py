@@ -93,4 +93,6 @@ def _reading(path: Path) -> Callable[[], str]:
 def as_ours(error: ApiError) -> SafelightError:
     """Map an error of the client to a ``SafelightError``."""
     again = error.code == "unreachable" or error.status == 429 or error.status >= 500
-    return (Unreachable if again else InputError)(str(error), code=error.code)
+    return (Unreachable if again else InputError)(
+        str(error).removesuffix(f" ({error.code})"), code=error.code
+    )

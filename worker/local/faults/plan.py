@@ -130,6 +130,8 @@ def load(path: Path) -> FaultPlan:
     """Read a plan. Raises ``InputError``: it cannot be read, or has a mistake."""
     try:
         return loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file", code="input_missing") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}", code="input_unreadable") from error
     except InputError as error:
@@ -162,7 +164,9 @@ def _at(fault: PlannedFault) -> float:
 
 
 def _number(value: Mapping[str, Any], name: str, least: float, most: float) -> float:
-    found = value.get(name)
+    if name not in value:
+        raise InputError(f"{name}: is missing")
+    found = value[name]
     if isinstance(found, bool) or not isinstance(found, int | float) or not least <= found <= most:
         raise InputError(f"{name}: must be a number from {least:g} to {most:g}, not {found!r}")
     return found

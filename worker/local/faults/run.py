@@ -406,7 +406,7 @@ class FaultRun:
                 break
             if len(left) != told:
                 told = len(left)
-                self._say(f"after {waited:.0f} s: {told} rules are broken, {left[0].message}")
+                self._say(f"after {waited:.0f} s: {told} violations, {left[0].message}")
             stop.wait(_LOOK_SECONDS)
         return FaultReport(
             plan=self._options.plan,
