@@ -20,9 +20,12 @@ def test_an_image_is_no_larger_than_agreed(
     engine: Engine, figures: list[str], image: str, megabytes: int
 ) -> None:
     """All layers together, as `docker images` counts."""
-    size = engine.client.images.get(image).attrs["Size"]
+    found = engine.client.images.get(image)
+    size = found.attrs["Size"]
+    layers = [one["Size"] / 1e6 for one in reversed(found.history()) if one["Size"] > 1e5]
 
-    figures.append(f"{image}: {size / 1e6:.0f} MB, at most {megabytes}")
+    figures.append(f"{image}: {size / 1e6:.1f} MB, at most {megabytes}")
+    figures.append(f"  layers of {', '.join(f'{one:.1f}' for one in layers)} MB")
     assert size <= megabytes * 1e6
 
 
