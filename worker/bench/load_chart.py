@@ -6,8 +6,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.bench.page import write
-from worker.domain.errors import CheckoutMissing, InputError
+from worker.bench.page import check_picture, write
+from worker.domain.errors import CheckoutMissing
 from worker.domain.load import LoadReport, LoadStage
 
 if TYPE_CHECKING:
@@ -30,11 +30,7 @@ def check(path: Path) -> None:
             (``output_unwritable``).
         CheckoutMissing: matplotlib is not installed; it comes with a checkout.
     """
-    if path.suffix.lower() not in {".svg", ".png"}:
-        raise InputError(f"--svg {path}: the name must end in .svg or .png")
-    if not path.parent.is_dir():
-        text = f"--svg {path}: there is no folder {path.parent}"
-        raise InputError(text, code="output_unwritable")
+    check_picture("--svg", path)
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

@@ -57,6 +57,30 @@ def read_page(path: Path, marks: tuple[str, str]) -> str:
     return page
 
 
+def check_picture(option: str, path: Path) -> None:
+    """Reject the path of a picture that could not be written later.
+
+    Raises:
+        InputError: the name ends in neither ``.svg`` nor ``.png``, or there is no such folder
+            (``output_unwritable``).
+    """
+    check_ending(option, path)
+    check_folder(option, path)
+
+
+def check_ending(option: str, path: Path) -> None:
+    """Raise ``InputError`` if a name ends in neither ``.svg`` nor ``.png``."""
+    if path.suffix.lower() not in {".svg", ".png"}:
+        raise InputError(f"{option} {path}: the name must end in .svg or .png")
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Raise ``InputError`` (``output_unwritable``) if the folder of a file does not exist."""
+    if not path.parent.is_dir():
+        message = f"{option} {path}: there is no folder {path.parent}"
+        raise InputError(message, code="output_unwritable")
+
+
 def write(path: Path, data: bytes) -> None:
     """Write a whole file under its final name, in place of what had it.
 

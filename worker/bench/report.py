@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from worker.bench.config import OURS, SAME, USUAL, USUAL_EFFORT, Key
 from worker.bench.formats import LABELS, LOOKS, SIZE, Formats
 from worker.bench.measure import Figures, Floor, Report
-from worker.bench.page import escaped, table, write
-from worker.domain.errors import InputError
+from worker.bench.page import check_ending, check_folder, escaped, table, write
 from worker.domain.image import Format
 from worker.imaging.quality import TOLERANCE
 from worker.recipes.schema import ALIKE
@@ -189,12 +188,11 @@ def check_files(chart: Path | None, curves: Path | None, page: Path | None) -> N
             is not there (``output_unwritable``).
     """
     for option, path in (("--chart", chart), ("--curves", curves)):
-        if path is not None and path.suffix.lower() not in {".svg", ".png"}:
-            raise InputError(f"{option} {path}: the name must end in .svg or .png")
+        if path is not None:
+            check_ending(option, path)
     for option, path in (("--chart", chart), ("--curves", curves), ("--markdown", page)):
-        if path is not None and not path.parent.is_dir():
-            message = f"{option} {path}: there is no folder {path.parent}"
-            raise InputError(message, code="output_unwritable")
+        if path is not None:
+            check_folder(option, path)
 
 
 def write_chart(path: Path, report: Report) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from worker.bench.page import write
-from worker.domain.errors import InputError
+from worker.bench.page import check_picture, write
 from worker.services.tuning_curve import VCPU_MEGABYTES, DurationCurve, Recommendation, Where
 
 SECONDS, DOLLARS = "#b45309", "#0f766e"
@@ -24,11 +23,7 @@ def check(path: Path) -> None:
         InputError: the name ends in neither ``.svg`` nor ``.png``, or there is no such folder
             (``output_unwritable``).
     """
-    if path.suffix.lower() not in {".svg", ".png"}:
-        raise InputError(f"--chart {path}: the name must end in .svg or .png")
-    if not path.parent.is_dir():
-        text = f"--chart {path}: there is no folder {path.parent}"
-        raise InputError(text, code="output_unwritable")
+    check_picture("--chart", path)
 
 
 def draw(

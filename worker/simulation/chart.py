@@ -9,26 +9,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from worker.bench.page import write
-from worker.domain.errors import InputError
 from worker.simulation.findings import Bottleneck
 from worker.simulation.model import Outcome
 
 ARRIVED, FINISHED, WAITING, AGE = "#94a3b8", "#0f766e", "#b45309", "#7c3aed"
 RUNNING, ALLOWED = "#0f766e", "#94a3b8"
-
-
-def check(path: Path) -> None:
-    """Refuse what could not be written later.
-
-    Raises:
-        InputError: the name ends in neither ``.svg`` nor ``.png``, or there is no such folder
-            (``output_unwritable``).
-    """
-    if path.suffix.lower() not in {".svg", ".png"}:
-        raise InputError(f"--svg {path}: the name must end in .svg or .png")
-    if not path.parent.is_dir():
-        text = f"--svg {path}: there is no folder {path.parent}"
-        raise InputError(text, code="output_unwritable")
 
 
 def draw(path: Path, found: Outcome, bottlenecks: tuple[Bottleneck, ...]) -> None:

@@ -1,7 +1,8 @@
 """The only place that starts ffmpeg and ffprobe.
 
-Every run has these restrictions: - No shell, no terminal, no standard input but a pipe of ours;
-inputs only as ``file:PATH`` or
+Every run has these restrictions:
+
+- No shell, no terminal, no standard input but a pipe of ours; inputs only as ``file:PATH`` or
   ``pipe:``, and only local protocols, known containers and known decoders: a playlist or a script
   is refused.
 - Limits of wall time, of time without progress, of address space, of the size of each file

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.domain.errors import InputError
 from worker.entrypoints.cli import output
 from worker.entrypoints.cli.parameters import Number
 from worker.entrypoints.cli.target import data_option, find_target, json_option, local_only
@@ -237,16 +236,13 @@ def _run(options: FaultRunOptions, out: Path, stop: Stop) -> FaultReport:
     from worker.local.faults import plan as plans
     from worker.local.faults.run import FaultRun
 
-    try:
+    with output.writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
         number = 1 + sum(1 for one in out.iterdir() if one.is_dir())
         while (folder := out.absolute() / f"run-{number}").exists():
             number += 1
         folder.mkdir()
         (folder / "plan.toml").write_text(plans.dumps(options.plan))
-    except OSError as error:
-        text = f"--out {out}: {error.strerror or error}"
-        raise InputError(text, code="output_unwritable") from error
     count = len(options.plan.faults)
     _tell(f"{folder.name}: {count} faults in {options.plan.seconds:g} s, seed {options.plan.seed}")
     report = FaultRun(options, folder, say=_tell).run(stop)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.codec import build, plain
-from worker.domain.errors import ConfigurationError, EngineError, InputError, StorageFull
+from worker.domain.errors import ConfigurationError, EngineError, InputError
 from worker.domain.load import SCHEMA, LoadReport
 from worker.entrypoints.cli import output, remote
 from worker.entrypoints.cli.parameters import Duration, Number
@@ -413,15 +413,10 @@ def _print(report: LoadReport) -> None:
 
 
 def _save(path: Path, text: str) -> None:
-    from worker.atomic import atomic_write, disk_full
+    from worker.atomic import atomic_write
 
-    try:
+    with output.writing("--out", path):
         atomic_write(path, text)
-    except OSError as error:
-        said = f"--out {path}: {error.strerror or error}"
-        if disk_full(error):
-            raise StorageFull(said) from error
-        raise InputError(said, code="output_unwritable") from error
 
 
 def _say(text: str) -> None:

@@ -16,6 +16,7 @@ import click
 from worker.domain.errors import (
     ConfigurationError,
     EngineError,
+    InputError,
     ProblemsError,
     Reason,
     SafelightError,
@@ -167,6 +168,25 @@ def print_rows(
             lines = [_row(row, narrow, widths), f"  {_row(row, wide, widths)}".rstrip()]
         for line in lines:
             click.echo(line if number else click.style(line, dim=True))
+
+
+@contextlib.contextmanager
+def writing(option: str, path: Path) -> Iterator[None]:
+    """Map each ``OSError`` of the block, which writes what an option names.
+
+    Raises:
+        StorageFull: no space is left.
+        InputError: ``output_unwritable``.
+    """
+    try:
+        yield
+    except OSError as error:
+        from worker.atomic import disk_full  # most commands do without
+
+        said = f"{option} {path}: {error.strerror or error}"
+        if disk_full(error):
+            raise StorageFull(said) from error
+        raise InputError(said, code="output_unwritable") from error
 
 
 def violations_text(found: Sequence[Violation]) -> str:

@@ -255,6 +255,7 @@ def command(
 
 def _simulate(asked: _Request, load: Any, *, as_json: bool) -> None:
     from worker import prices
+    from worker.bench.page import check_picture
     from worker.domain.bill import Traffic
     from worker.infra import bill_design, checkout
     from worker.services import tuning_curve
@@ -264,7 +265,7 @@ def _simulate(asked: _Request, load: Any, *, as_json: bool) -> None:
     from worker.simulation.model import Simulation
 
     if asked.svg is not None:
-        chart.check(asked.svg)
+        check_picture("--svg", asked.svg)
     faults = () if asked.faults is None else workload.read_faults(asked.faults)
     measured = asked.durations or checkout.folder().parent / "docs" / "durations.json"
     curve = tuning_curve.read(measured)
